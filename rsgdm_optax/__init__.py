@@ -1,0 +1,22 @@
+"""RSGDM, momentum corrected by the gradient's change, for Optax."""
+
+from rsgdm_optax._baselines import nesterov, sgdm
+from rsgdm_optax._rsgdm import (
+    ScaleByRsgdmCompactState,
+    ScaleByRsgdmState,
+    rsgdm,
+    scale_by_rsgdm,
+    scale_by_rsgdm_compact,
+)
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ScaleByRsgdmCompactState",
+    "ScaleByRsgdmState",
+    "nesterov",
+    "rsgdm",
+    "scale_by_rsgdm",
+    "scale_by_rsgdm_compact",
+    "sgdm",
+]

@@ -1,0 +1,81 @@
+"""Checks of arguments, done once, when a transformation is built.
+
+Python and NumPy values are checked. JAX arrays and tracers, as handed over by
+`optax.inject_hyperparams`, pass unseen: looking at their value would
+synchronise with the device or fail under `jax.jit`.
+"""
+
+import math
+import numbers
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.typing import ArrayLike, DTypeLike
+
+
+def _as_real(value: Any) -> float:
+    """The value of a Python or NumPy real number as a float; NaN if it is none."""
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        value = value[()]
+    # NumPy registers its own floats as numbers.Real, ml_dtypes' bfloat16 is only a np.generic.
+    is_real = isinstance(value, numbers.Real) or (
+        isinstance(value, np.generic) and jnp.issubdtype(value.dtype, jnp.floating)
+    )
+    if isinstance(value, bool | np.bool_) or not is_real:
+        return math.nan
+    return float(value)
+
+
+def check_decay(decay: ArrayLike, name: str = "decay") -> ArrayLike:
+    """Returns a checked decay as a Python float, which promotes no gradient's dtype."""
+    if isinstance(decay, jax.Array):
+        return decay
+    value = _as_real(decay)
+    if not 0.0 <= value < 1.0:
+        raise ValueError(f"{name} must be a real number in [0, 1), got {decay!r}.")
+    return value
+
+
+def check_learning_rate(learning_rate: optax.ScalarOrSchedule) -> optax.ScalarOrSchedule:
+    """Returns a schedule as it is, a number as a Python float."""
+    if callable(learning_rate) or isinstance(learning_rate, jax.Array):
+        return learning_rate
+    value = _as_real(learning_rate)
+    if not math.isfinite(value):
+        raise ValueError(
+            "learning_rate must be a finite real number or a schedule (a function of the step "
+            f"count), got {learning_rate!r}."
+        )
+    return value
+
+
+def check_choice(name: str, value: object, allowed: tuple[str, ...]) -> None:
+    """Raises unless `value` is one of the allowed strings."""
+    if not (isinstance(value, str) and value in allowed):
+        options = " or ".join(repr(option) for option in allowed)
+        raise ValueError(f"{name} must be {options}, got {value!r}.")
+
+
+def check_flag(name: str, value: object) -> None:
+    """Raises unless `value` is a bool."""
+    if not isinstance(value, bool | np.bool_):
+        raise ValueError(f"{name} must be True or False, got {value!r}.")
+
+
+def check_accumulator_dtype(accumulator_dtype: DTypeLike | None) -> np.dtype[Any] | None:
+    """Returns the dtype as JAX would store it (float64 is float32 unless x64 is enabled)."""
+    if accumulator_dtype is None:
+        return None
+    try:
+        dtype = np.dtype(accumulator_dtype)
+    except TypeError:
+        dtype = np.dtype(object)
+    if not jnp.issubdtype(dtype, jnp.inexact):
+        raise ValueError(
+            "accumulator_dtype must be a floating-point or complex dtype, or None for the "
+            f"parameters' own, got {accumulator_dtype!r}."
+        )
+    return jax.dtypes.canonicalize_dtype(dtype)

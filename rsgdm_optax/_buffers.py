@@ -1,0 +1,93 @@
+"""What every optimizer state here keeps constant from step to step: dtypes and shardings.
+
+A state whose leaves change dtype, weak type or sharding after the first step
+makes the second step compile again and breaks `lax.scan`, `lax.cond` (hence
+`optax.MultiSteps`) and buffer donation.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+
+def zero_buffer(params: optax.Params, dtype: np.dtype[Any] | None) -> optax.Updates:
+    """Zeros with the shapes and shardings of `params`, in `dtype` or the parameters' own.
+
+    Leaves may be arrays, Python scalars or `jax.ShapeDtypeStruct`s.
+
+    Raises:
+      ValueError: if `dtype` is real and a parameter is complex.
+    """
+    check_complex(params, dtype)
+    # The dtype is always passed on: without it a weakly typed parameter would
+    # give a weakly typed buffer, which the first update makes strong.
+    return jax.tree.map(lambda leaf: jnp.zeros_like(leaf, dtype=dtype or _dtype(leaf)), params)
+
+
+def check_complex(params: optax.Params, dtype: np.dtype[Any] | None) -> None:
+    """Raises if a buffer of `dtype` would lose the imaginary part of a parameter."""
+    if dtype is None or jnp.issubdtype(dtype, jnp.complexfloating):
+        return
+    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
+        if jnp.issubdtype(_dtype(leaf), jnp.complexfloating):
+            where = jax.tree_util.keystr(path)
+            raise ValueError(
+                "accumulator_dtype must be complex, or None, for complex parameters: got "
+                f"{dtype} for the parameter{where and ' at ' + where} of dtype {_dtype(leaf)}."
+            )
+
+
+def _dtype(leaf: Any) -> np.dtype[Any]:
+    return np.dtype(leaf.dtype) if hasattr(leaf, "dtype") else jnp.result_type(leaf)
+
+
+def zero_count(params: optax.Params) -> jax.Array:
+    """A step counter at zero, on every device that holds a shard of the parameters.
+
+    Left on one device, it would come back from the first jitted update
+    replicated over the mesh, and the second update would compile again.
+    """
+    for leaf in jax.tree.leaves(params):
+        sharding = None if isinstance(leaf, jax.core.Tracer) else getattr(leaf, "sharding", None)
+        if isinstance(sharding, NamedSharding) and isinstance(sharding.mesh, Mesh):
+            replicated = NamedSharding(sharding.mesh, PartitionSpec())
+            return jnp.zeros([], jnp.int32, device=replicated)
+    return jnp.zeros([], jnp.int32)
+
+
+def cast(x: jax.Array, dtype: np.dtype[Any]) -> jax.Array:
+    """`x` in `dtype`; the real part where `dtype` is real."""
+    if jnp.iscomplexobj(x) and not jnp.issubdtype(dtype, jnp.complexfloating):
+        x = x.real
+    return x.astype(dtype)
+
+
+def keep_dtypes(
+    inner: optax.GradientTransformation, accumulator_dtype: np.dtype[Any] | None = None
+) -> optax.GradientTransformation:
+    """`inner`, with updates in the gradients' dtypes and a state whose dtypes never change.
+
+    Optax's own parts follow JAX's promotion instead: a float32 accumulator
+    under bfloat16 gradients gives float32 updates, and float32 gradients turn
+    a bfloat16 trace into a float32 one.
+    """
+
+    def like(tree: Any, reference: Any) -> Any:
+        return jax.tree.map(lambda x, y: cast(x, y.dtype), tree, reference)
+
+    def init_fn(params: optax.Params) -> optax.OptState:
+        check_complex(params, accumulator_dtype)
+        state = inner.init(params)
+        return like(state, state)  # strongly typed, even for weakly typed parameters
+
+    def update_fn(
+        updates: optax.Updates, state: optax.OptState, params: optax.Params | None = None
+    ) -> tuple[optax.Updates, optax.OptState]:
+        new_updates, new_state = inner.update(updates, state, params)
+        return like(new_updates, updates), like(new_state, state)
+
+    return optax.GradientTransformation(init_fn, update_fn)

@@ -1,0 +1,335 @@
+"""RSGDM: momentum corrected by the running average of the gradient's change."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax.typing import ArrayLike, DTypeLike
+
+from rsgdm_optax._arguments import (
+    check_accumulator_dtype,
+    check_choice,
+    check_decay,
+    check_flag,
+    check_learning_rate,
+)
+from rsgdm_optax._buffers import cast, keep_dtypes, zero_buffer, zero_count
+
+_FIRST_DIFFERENCES = ("zero", "gradient")
+
+
+def _average(average: jax.Array, value: jax.Array, decay: ArrayLike) -> jax.Array:
+    """β·average + (1−β)·value.
+
+    Written so that β enters only through 1−β, rounded once: the weights add up
+    to exactly 1 in any precision. Textbook order loses about 1/(1−β) units in
+    the last place in float32, a hundred of them at β = 0.999.
+    """
+    return average + (1 - decay) * (value - average)
+
+
+def _promote(gradient: jax.Array, buffer: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Both in their common dtype, explicitly: implicit promotion may be forbidden."""
+    dtype = jnp.promote_types(gradient.dtype, buffer.dtype)
+    return gradient.astype(dtype), buffer.astype(dtype)
+
+
+class ScaleByRsgdmState(NamedTuple):
+    """State of `scale_by_rsgdm`. The last three mirror the parameters' tree."""
+
+    count: jax.Array  # type: ignore[assignment]  # steps taken so far (t), shape (), int32
+    m: optax.Updates  # average of the gradients, m_t
+    z: optax.Updates  # average of the gradient's changes, z_t
+    previous_gradient: optax.Updates  # g_t of the last step, the next one's g_{t−1}
+
+
+def scale_by_rsgdm(
+    decay: ArrayLike = 0.9,
+    *,
+    first_difference: str = "zero",
+    accumulator_dtype: DTypeLike | None = None,
+) -> optax.GradientTransformation:
+    r"""Replaces gradients by RSGDM's corrected average, Algorithm 1 of the paper.
+
+    .. math::
+
+      \Delta g_t &= g_t - g_{t-1}, \qquad \Delta g_1 = 0 \\
+      m_t &= \beta m_{t-1} + (1-\beta) g_t \\
+      z_t &= \beta z_{t-1} + (1-\beta) \Delta g_t \\
+      n_t &= m_t + \beta z_t
+
+    with :math:`m_0 = z_0 = 0`. The updates are :math:`n_t`, neither negated nor
+    scaled by a learning rate.
+
+    ============================  ============================================
+    symbol                        name
+    ============================  ============================================
+    :math:`\beta`                 ``decay``
+    :math:`g_t`                   the incoming updates (gradients)
+    :math:`m_t, z_t`              ``state.m``, ``state.z``
+    :math:`g_{t-1}`               ``state.previous_gradient``
+    :math:`t`                     ``state.count``
+    :math:`\Delta g_1`            0, or :math:`g_1`: ``first_difference``
+    :math:`n_t`                   the outgoing updates
+    ============================  ============================================
+
+    Args:
+      decay: β, a real number in [0, 1), the same for both averages. A JAX array
+        (from ``optax.inject_hyperparams``) is used without being checked.
+      first_difference: ``"zero"`` is the paper, which has no g₀. ``"gradient"``
+        takes g₀ = 0, so Δg₁ = g₁; RSGDM is then exactly EMA-form Nesterov momentum.
+      accumulator_dtype: dtype of the three buffers; None keeps each parameter's
+        own.
+
+    Returns:
+      An ``optax.GradientTransformation`` with state ``ScaleByRsgdmState``.
+      Updates have the gradients' shapes and dtypes, buffers the parameters'
+      shapes and shardings; none of them changes from step to step.
+
+    Raises:
+      ValueError: when built, if an argument is not as described; in ``init``, if
+        ``accumulator_dtype`` is real and a parameter is complex.
+
+    Memory:
+      Three buffers the size of the parameters, and one int32.
+      ``scale_by_rsgdm_compact`` gives the same updates from one buffer.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from rsgdm_optax import scale_by_rsgdm
+      >>> transformation = scale_by_rsgdm(decay=0.5)
+      >>> state = transformation.init(jnp.array(0.0))
+      >>> for gradient in (1.0, 2.0, 3.0):  # a ramp
+      ...     n, state = transformation.update(jnp.array(gradient), state)
+      ...     print(f"m = {state.m:.3f}  z = {state.z:.3f}  n = {n:.3f}")
+      m = 0.500  z = 0.000  n = 0.500
+      m = 1.250  z = 0.500  n = 1.500
+      m = 2.125  z = 0.750  n = 2.500
+
+    References:
+      Yuan Wei and Hu Fei, "Rectified SGDM Algorithm Based on Difference",
+      Computer Systems & Applications 30(7), 2021, pp. 220-224: Algorithm 1,
+      equations (1) to (3).
+    """
+    decay = check_decay(decay)
+    check_choice("first_difference", first_difference, _FIRST_DIFFERENCES)
+    buffer_dtype = check_accumulator_dtype(accumulator_dtype)
+
+    def init_fn(params: optax.Params) -> ScaleByRsgdmState:
+        return ScaleByRsgdmState(
+            count=zero_count(params),
+            m=zero_buffer(params, buffer_dtype),
+            z=zero_buffer(params, buffer_dtype),
+            previous_gradient=zero_buffer(params, buffer_dtype),
+        )
+
+    def update_fn(
+        updates: optax.Updates, state: ScaleByRsgdmState, params: optax.Params | None = None
+    ) -> tuple[optax.Updates, ScaleByRsgdmState]:
+        del params
+
+        def difference(g: jax.Array, previous: jax.Array) -> jax.Array:
+            g, previous = _promote(g, previous)
+            if first_difference == "zero":
+                previous = jnp.where(state.count == 0, g, previous)
+            return g - previous
+
+        def average(value: jax.Array, buffer: jax.Array) -> jax.Array:
+            value, buffer = _promote(value, buffer)
+            return _average(buffer, value, decay)
+
+        delta = jax.tree.map(difference, updates, state.previous_gradient)
+        m = jax.tree.map(average, updates, state.m)  # (1)
+        z = jax.tree.map(average, delta, state.z)  # (2)
+        n = jax.tree.map(lambda g, m, z: cast(m + decay * z, g.dtype), updates, m, z)  # (3)
+
+        def store(new: jax.Array, buffer: jax.Array) -> jax.Array:
+            return cast(new, buffer.dtype)
+
+        return n, ScaleByRsgdmState(
+            count=optax.safe_increment(state.count),
+            m=jax.tree.map(store, m, state.m),
+            z=jax.tree.map(store, z, state.z),
+            previous_gradient=jax.tree.map(store, updates, state.previous_gradient),
+        )
+
+    return optax.GradientTransformation(init_fn, update_fn)
+
+
+class ScaleByRsgdmCompactState(NamedTuple):
+    """State of `scale_by_rsgdm_compact`."""
+
+    count: jax.Array  # type: ignore[assignment]  # steps taken so far (t), shape (), int32
+    m: optax.Updates  # average of the gradients from the second one on, c_t
+
+
+def scale_by_rsgdm_compact(
+    decay: ArrayLike = 0.9,
+    *,
+    first_difference: str = "zero",
+    accumulator_dtype: DTypeLike | None = None,
+) -> optax.GradientTransformation:
+    r"""The updates of `scale_by_rsgdm` from one buffer in place of three.
+
+    Written out as weights on past gradients, RSGDM needs no differences:
+
+    .. math::
+
+      c_1 &= 0, \qquad c_t = \beta c_{t-1} + (1-\beta) g_t \quad (t \ge 2) \\
+      n_t &= \beta c_t + (1-\beta) g_t
+
+    This is EMA-form Nesterov momentum whose average never sees the first
+    gradient. With ``first_difference="gradient"`` the average starts at
+    :math:`c_1 = (1-\beta) g_1`, and it is Nesterov momentum.
+
+    =====================  ===================================================
+    symbol                 name
+    =====================  ===================================================
+    :math:`\beta`          ``decay``
+    :math:`g_t`            the incoming updates (gradients)
+    :math:`c_t`            ``state.m``
+    :math:`t`              ``state.count``
+    :math:`n_t`            the outgoing updates
+    =====================  ===================================================
+
+    The two forms agree, up to rounding, while ``decay`` is constant. With a
+    decay that changes from step to step only `scale_by_rsgdm` is Algorithm 1.
+
+    Args:
+      decay: β, a real number in [0, 1). A JAX array (from
+        ``optax.inject_hyperparams``) is used without being checked.
+      first_difference: ``"zero"`` is the paper; ``"gradient"`` takes g₀ = 0.
+      accumulator_dtype: dtype of the buffer; None keeps each parameter's own.
+
+    Returns:
+      An ``optax.GradientTransformation`` with state ``ScaleByRsgdmCompactState``.
+      Updates have the gradients' shapes and dtypes, the buffer the parameters'
+      shapes and shardings; none of them changes from step to step.
+
+    Raises:
+      ValueError: as `scale_by_rsgdm`.
+
+    Memory:
+      One buffer the size of the parameters, and one int32.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from rsgdm_optax import scale_by_rsgdm_compact
+      >>> transformation = scale_by_rsgdm_compact(decay=0.5)
+      >>> state = transformation.init(jnp.array(0.0))
+      >>> for gradient in (1.0, 2.0, 3.0):
+      ...     n, state = transformation.update(jnp.array(gradient), state)
+      ...     print(f"c = {state.m:.3f}  n = {n:.3f}")
+      c = 0.000  n = 0.500
+      c = 1.000  n = 1.500
+      c = 2.000  n = 2.500
+
+    References:
+      Algorithm 1 of the paper (see `scale_by_rsgdm`) with its three recursions
+      written as weights on past gradients; the derivation is in the README.
+    """
+    decay = check_decay(decay)
+    check_choice("first_difference", first_difference, _FIRST_DIFFERENCES)
+    buffer_dtype = check_accumulator_dtype(accumulator_dtype)
+
+    def init_fn(params: optax.Params) -> ScaleByRsgdmCompactState:
+        return ScaleByRsgdmCompactState(
+            count=zero_count(params), m=zero_buffer(params, buffer_dtype)
+        )
+
+    def update_fn(
+        updates: optax.Updates, state: ScaleByRsgdmCompactState, params: optax.Params | None = None
+    ) -> tuple[optax.Updates, ScaleByRsgdmCompactState]:
+        del params
+
+        def average(g: jax.Array, buffer: jax.Array) -> jax.Array:
+            g, c = _promote(g, buffer)
+            new = _average(c, g, decay)
+            return jnp.where(state.count == 0, c, new) if first_difference == "zero" else new
+
+        def corrected(g: jax.Array, c: jax.Array) -> jax.Array:
+            return cast(_average(c, g.astype(c.dtype), decay), g.dtype)
+
+        c = jax.tree.map(average, updates, state.m)
+        return jax.tree.map(corrected, updates, c), ScaleByRsgdmCompactState(
+            count=optax.safe_increment(state.count),
+            m=jax.tree.map(lambda new, buffer: cast(new, buffer.dtype), c, state.m),
+        )
+
+    return optax.GradientTransformation(init_fn, update_fn)
+
+
+def rsgdm(
+    learning_rate: optax.ScalarOrSchedule,
+    decay: ArrayLike = 0.9,
+    *,
+    first_difference: str = "zero",
+    accumulator_dtype: DTypeLike | None = None,
+    compact: bool = False,
+) -> optax.GradientTransformation:
+    r"""RSGDM as an optimizer: SGD along the corrected average of the gradients.
+
+    .. math::
+
+      \theta_t = \theta_{t-1} - \alpha_t \left( m_t + \beta z_t \right)
+
+    with :math:`m_t` and :math:`z_t` as in `scale_by_rsgdm`.
+
+    =====================  ===================================================
+    symbol                 name
+    =====================  ===================================================
+    :math:`\alpha_t`       ``learning_rate``
+    :math:`\beta`          ``decay``
+    :math:`\theta_t`       the parameters, by ``optax.apply_updates``
+    =====================  ===================================================
+
+    :math:`\alpha` belongs to the EMA form, whose average carries 1−β. The same
+    step in the heavy-ball form of PyTorch and ``optax.sgd`` has the learning
+    rate α·(1−β): 0.01 there is 0.1 here, at β = 0.9.
+
+    Args:
+      learning_rate: α, a finite number or a schedule of the step count.
+      decay: β, a real number in [0, 1).
+      first_difference: ``"zero"`` is the paper; ``"gradient"`` is Nesterov momentum.
+      accumulator_dtype: dtype of the buffers; None keeps each parameter's own.
+      compact: keep one buffer instead of three. The updates are the same, up to
+        rounding, while ``decay`` is constant.
+
+    Returns:
+      An ``optax.GradientTransformation``, a chain of `scale_by_rsgdm` (or
+      `scale_by_rsgdm_compact`) and ``optax.scale_by_learning_rate``. Updates
+      have the gradients' shapes and dtypes.
+
+    Raises:
+      ValueError: if an argument is not as described.
+
+    Memory:
+      Three buffers the size of the parameters; one if ``compact``.
+
+    Example:
+      Weight decay coupled to the gradient, as in PyTorch, and a step schedule:
+
+      >>> import jax.numpy as jnp
+      >>> import optax
+      >>> from rsgdm_optax import rsgdm
+      >>> schedule = optax.piecewise_constant_schedule(0.5, {20: 0.5, 40: 0.5})
+      >>> optimizer = optax.chain(optax.add_decayed_weights(5e-4), rsgdm(schedule))
+      >>> params = jnp.array([1.0, -2.0])
+      >>> state = optimizer.init(params)
+      >>> for _ in range(60):
+      ...     updates, state = optimizer.update(2 * params, state, params)
+      ...     params = optax.apply_updates(params, updates)
+      >>> bool(jnp.linalg.norm(params) < 0.01)
+      True
+
+    References:
+      Yuan Wei and Hu Fei, "Rectified SGDM Algorithm Based on Difference",
+      Computer Systems & Applications 30(7), 2021, pp. 220-224: Algorithm 1.
+    """
+    check_flag("compact", compact)
+    scale_by = scale_by_rsgdm_compact if compact else scale_by_rsgdm
+    return optax.chain(
+        scale_by(decay, first_difference=first_difference, accumulator_dtype=accumulator_dtype),
+        keep_dtypes(optax.scale_by_learning_rate(check_learning_rate(learning_rate))),
+    )

@@ -1,0 +1,59 @@
+"""The optimizers that the tests go through, each with its float64 reference."""
+
+import functools
+from typing import Any
+
+import jax
+import numpy as np
+import optax
+
+import rsgdm_optax
+from tests.library import reference
+
+RATE = 0.1
+DECAY = 0.9
+
+# name: (factory of learning rate and more, reference of gradients and decay)
+OPTIMIZERS = {
+    "rsgdm": (rsgdm_optax.rsgdm, reference.rsgdm),
+    "rsgdm_gradient": (
+        functools.partial(rsgdm_optax.rsgdm, first_difference="gradient"),
+        functools.partial(reference.rsgdm, first_difference="gradient"),
+    ),
+    "rsgdm_compact": (functools.partial(rsgdm_optax.rsgdm, compact=True), reference.rsgdm),
+    "rsgdm_compact_gradient": (
+        functools.partial(rsgdm_optax.rsgdm, compact=True, first_difference="gradient"),
+        functools.partial(reference.rsgdm, first_difference="gradient"),
+    ),
+    "sgdm": (rsgdm_optax.sgdm, reference.sgdm),
+    "nesterov": (rsgdm_optax.nesterov, reference.nesterov),
+}
+
+
+def run(
+    optimizer: optax.GradientTransformation, gradients: list[Any], params: Any = None
+) -> list[Any]:
+    """The updates for a list of gradient trees, from a jitted loop."""
+    state = optimizer.init(gradients[0] if params is None else params)
+    update = jax.jit(optimizer.update)
+    updates = []
+    for gradient in gradients:
+        update_t, state = update(gradient, state, params)
+        updates.append(update_t)
+    return updates
+
+
+def expected(name: str, gradients: list[Any], decay: float = DECAY, rate: float = 1.0) -> list[Any]:
+    """The reference's updates in float64 (complex128), −rate·n_t, leaf by leaf."""
+    method = OPTIMIZERS[name][1]
+    leaves, structures = zip(*(jax.tree.flatten(gradient) for gradient in gradients), strict=True)
+    columns = []
+    for column in zip(*leaves, strict=True):
+        wide = [np.asarray(g, np.result_type(np.asarray(g).dtype, np.float64)) for g in column]
+        columns.append([-rate * n for n in method(wide, decay)])
+    if not columns:
+        return list(gradients)
+    return [
+        jax.tree.unflatten(structure, row)
+        for structure, row in zip(structures, zip(*columns, strict=True), strict=True)
+    ]

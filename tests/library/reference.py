@@ -1,0 +1,42 @@
+"""The momentum methods in NumPy float64, line by line and as slow as they read.
+
+Each function takes one array's gradients, g₁ … g_T, and yields what the method
+steps along: n_t, m_t or N_t.
+"""
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
+
+def rsgdm(
+    gradients: Iterable[np.ndarray], decay: float, first_difference: str = "zero"
+) -> Iterator[np.ndarray]:
+    """Algorithm 1."""
+    m = z = 0.0
+    previous = None
+    for g in gradients:
+        if previous is not None:
+            difference = g - previous
+        else:
+            difference = g if first_difference == "gradient" else np.zeros_like(g)
+        m = decay * m + (1 - decay) * g
+        z = decay * z + (1 - decay) * difference
+        yield m + decay * z
+        previous = g
+
+
+def sgdm(gradients: Iterable[np.ndarray], decay: float) -> Iterator[np.ndarray]:
+    """Equation (1)."""
+    m = 0.0
+    for g in gradients:
+        m = decay * m + (1 - decay) * g
+        yield m
+
+
+def nesterov(gradients: Iterable[np.ndarray], decay: float) -> Iterator[np.ndarray]:
+    """EMA-form Nesterov: one step further along the average of equation (1)."""
+    m = 0.0
+    for g in gradients:
+        m = decay * m + (1 - decay) * g
+        yield decay * m + (1 - decay) * g

@@ -1,0 +1,114 @@
+"""Bad arguments: the error names the argument, its value and what is allowed."""
+
+import fractions
+import math
+import re
+
+import jax
+import jax.numpy as jnp
+import ml_dtypes
+import numpy as np
+import optax
+import pytest
+
+from rsgdm_optax import nesterov, rsgdm, scale_by_rsgdm, scale_by_rsgdm_compact, sgdm
+
+SCALE_BY = [scale_by_rsgdm, scale_by_rsgdm_compact]
+ALIASES = [rsgdm, sgdm, nesterov]
+
+
+def _with_decay(factory, decay):
+    return factory(decay=decay) if factory in SCALE_BY else factory(0.1, decay=decay)
+
+
+def _raises(*parts):
+    return pytest.raises(ValueError, match=".*".join(map(re.escape, parts)))
+
+
+@pytest.mark.parametrize("factory", SCALE_BY + ALIASES)
+@pytest.mark.parametrize(
+    "decay",
+    [1, 1.0, -0.1, 1.5, math.nan, math.inf, np.float32(1.0), np.array(-1.0), np.array([0.9])]
+    + ["0.9", None, True, np.True_, 0.9j, [0.9], max],
+    ids=repr,
+)
+def test_decay(factory, decay):
+    with _raises("decay", "[0, 1)", repr(decay)):
+        _with_decay(factory, decay)
+
+
+@pytest.mark.parametrize("factory", SCALE_BY + ALIASES)
+@pytest.mark.parametrize(
+    "decay",
+    [0, 0.0, 0.999, np.float64(0.9), np.float32(0.9), np.array(0.9), fractions.Fraction(9, 10)]
+    + [ml_dtypes.bfloat16(0.9)],
+    ids=repr,
+)
+def test_decays_that_are_fine_promote_nothing(factory, decay, x64):
+    transformation = _with_decay(factory, decay)
+    gradient = jnp.ones(2, jnp.float32)
+    update, state = transformation.update(gradient, transformation.init(gradient))
+    assert update.dtype == jnp.float32
+    assert {leaf.dtype for leaf in jax.tree.leaves(state)} <= {np.dtype("f4"), np.dtype("i4")}
+
+
+@pytest.mark.parametrize("factory", SCALE_BY + ALIASES)
+def test_jax_decays_are_not_inspected(factory):
+    _with_decay(factory, jnp.array(2.0))
+    jax.jit(lambda decay: _with_decay(factory, decay).init(jnp.ones(2)))(2.0)
+
+
+@pytest.mark.parametrize("factory", ALIASES)
+@pytest.mark.parametrize("rate", [math.nan, math.inf, "0.1", None, True, [0.1]], ids=repr)
+def test_learning_rate(factory, rate):
+    with _raises("learning_rate", "finite real number or a schedule", repr(rate)):
+        factory(rate)
+
+
+@pytest.mark.parametrize("factory", ALIASES)
+def test_numpy_learning_rates_promote_nothing(factory):
+    gradient = jnp.ones(2, jnp.bfloat16)
+    optimizer = factory(np.float64(0.1))
+    assert optimizer.update(gradient, optimizer.init(gradient))[0].dtype == jnp.bfloat16
+
+
+@pytest.mark.parametrize("factory", [*SCALE_BY, lambda **kwargs: rsgdm(0.1, **kwargs)])
+@pytest.mark.parametrize("value", ["one", "", None, 0, True])
+def test_first_difference(factory, value):
+    with _raises("first_difference", "'zero' or 'gradient'", repr(value)):
+        factory(first_difference=value)
+
+
+@pytest.mark.parametrize("value", ["yes", None, 1])
+def test_compact(value):
+    with _raises("compact", "True or False", repr(value)):
+        rsgdm(0.1, compact=value)
+
+
+@pytest.mark.parametrize("factory", SCALE_BY + ALIASES)
+@pytest.mark.parametrize("dtype", [jnp.int32, "int8", bool, "float33", "bf16", 3, str], ids=repr)
+def test_accumulator_dtype(factory, dtype):
+    arguments = () if factory in SCALE_BY else (0.1,)
+    with _raises("accumulator_dtype", "floating-point or complex dtype, or None", repr(dtype)):
+        factory(*arguments, accumulator_dtype=dtype)
+
+
+@pytest.mark.parametrize("factory", SCALE_BY + ALIASES)
+def test_real_accumulator_for_complex_parameters(factory):
+    arguments = () if factory in SCALE_BY else (0.1,)
+    transformation = factory(*arguments, accumulator_dtype=jnp.float32)
+    params = {"real": jnp.ones(2), "spectrum": jnp.ones(2, jnp.complex64)}
+    with _raises("accumulator_dtype must be complex", "float32", "'spectrum'", "complex64"):
+        transformation.init(params)
+
+
+@pytest.mark.parametrize("factory", SCALE_BY + ALIASES)
+def test_options_after_decay_are_keyword_only(factory):
+    arguments = () if factory in SCALE_BY else (0.1,)
+    with pytest.raises(TypeError, match="positional"):
+        factory(*arguments, 0.9, "zero")
+
+
+def test_unknown_options_are_refused():
+    with pytest.raises(TypeError, match="momentum"):
+        optax.chain(rsgdm(0.1, momentum=0.9))

@@ -1,0 +1,113 @@
+"""What the paper does not say, as properties: PAPER facts turned into hypothesis tests.
+
+Everything in float64, for any decay, shape, length and finite values.
+"""
+
+import hypothesis.strategies as st
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis.extra import numpy as hnp
+
+from rsgdm_optax import nesterov, rsgdm, scale_by_rsgdm, scale_by_rsgdm_compact
+from tests.library.optimizers import run
+
+decays = st.floats(0.0, 0.9999)
+# Subnormal numbers are flushed to zero by XLA on some machines.
+values = st.floats(-1e6, 1e6, allow_subnormal=False)
+sequences = hnp.array_shapes(min_dims=1, min_side=1, max_dims=4, max_side=3).flatmap(
+    lambda shape: hnp.arrays(np.float64, (shape[0] * 6, *shape[1:]), elements=values)
+)
+first_differences = st.sampled_from(["zero", "gradient"])
+
+pytestmark = pytest.mark.usefixtures("x64_module")
+
+
+@pytest.fixture(scope="module")
+def x64_module():
+    """Float64 for the whole file: hypothesis refuses fixtures of narrower scope."""
+    jax.config.update("jax_enable_x64", True)
+    yield
+    jax.config.update("jax_enable_x64", False)
+
+
+def _updates(transformation, gradients) -> np.ndarray:
+    # Stepped without jit: each example has a shape of its own, to be compiled once and thrown away.
+    state = transformation.init(jnp.asarray(gradients[0]))
+    updates = []
+    for g in gradients:
+        update, state = transformation.update(jnp.asarray(g), state)
+        updates.append(np.asarray(update))
+    return np.stack(updates)
+
+
+def _assert_close(actual, wanted, gradients):
+    # One rounding error a step, at the worst all of one sign, of terms up to twice the largest
+    # gradient. XLA may flush what underflows on the way: hence the last summand.
+    largest = np.max(np.abs(gradients))
+    bound = 8 * np.finfo(np.float64).eps * len(gradients) * largest + 1e-300
+    np.testing.assert_allclose(actual, wanted, rtol=0, atol=bound)
+
+
+@given(sequences, decays, first_differences)
+def test_one_buffer_gives_the_same_updates_as_three(gradients, decay, first_difference):
+    paper = scale_by_rsgdm(decay, first_difference=first_difference)
+    compact = scale_by_rsgdm_compact(decay, first_difference=first_difference)
+    _assert_close(
+        _updates(compact, gradients), _updates(paper, gradients), gradients
+    )
+
+
+@given(sequences, decays, st.booleans())
+def test_with_g0_zero_rsgdm_is_nesterov(gradients, decay, compact):
+    ours = rsgdm(1.0, decay, first_difference="gradient", compact=compact)
+    _assert_close(
+        _updates(ours, gradients), _updates(nesterov(1.0, decay), gradients), gradients
+    )
+
+
+@given(sequences, decays, st.booleans())
+def test_offset_to_nesterov_is_the_first_gradient_fading(gradients, decay, compact):
+    ours = _updates(rsgdm(-1.0, decay, compact=compact), gradients)
+    control = _updates(nesterov(-1.0, decay), gradients)
+    t = np.arange(1, len(gradients) + 1).reshape((-1,) + (1,) * (gradients.ndim - 1))
+    offset = (1 - decay) * decay**t * gradients[0]
+    _assert_close(control - ours, offset, gradients)
+
+
+@given(sequences, decays)
+def test_weights_on_past_gradients(gradients, decay):
+    # n_t = (1−β²)·g_t + (1−β) Σ_{i=2..t−1} β^{t−i+1}·g_i for t ≥ 2; n_1 = (1−β)·g_1.
+    t = len(gradients)
+    weights = np.array(
+        [0.0] + [(1 - decay) * decay ** (t - i + 1) for i in range(2, t)] + [1 - decay**2]
+    )
+    last = _updates(scale_by_rsgdm(decay), gradients)[-1]
+    _assert_close(last, np.tensordot(weights, gradients, axes=1), gradients)
+
+
+@given(sequences)
+def test_decay_zero_is_plain_sgd(gradients):
+    _assert_close(_updates(scale_by_rsgdm(0.0), gradients), gradients, gradients)
+
+
+def test_total_offset_to_nesterov_is_decay_times_the_first_gradient():
+    gradients = list(np.random.default_rng(0).standard_normal((600, 3)))
+    ours = np.sum(run(rsgdm(-1.0), gradients), axis=0)
+    control = np.sum(run(nesterov(-1.0), gradients), axis=0)
+    np.testing.assert_allclose(control - ours, 0.9 * gradients[0], rtol=0, atol=1e-12)
+
+
+def test_forms_part_where_the_decay_changes():
+    # Fact 2 holds for constant β only; this is why `compact` is documented as it is.
+    gradients = np.random.default_rng(1).standard_normal((11, 3))
+
+    def last_update(factory):
+        state = factory(0.9).init(jnp.zeros(3))
+        for g in gradients[:-1]:
+            _, state = factory(0.9).update(jnp.asarray(g), state)
+        return np.asarray(factory(0.5).update(jnp.asarray(gradients[-1]), state)[0])
+
+    assert np.max(np.abs(last_update(scale_by_rsgdm) - last_update(scale_by_rsgdm_compact))) > 0.01
