@@ -28,8 +28,10 @@ def _raises(*parts):
 @pytest.mark.parametrize("factory", SCALE_BY + ALIASES)
 @pytest.mark.parametrize(
     "decay",
-    [1, 1.0, -0.1, 1.5, math.nan, math.inf, np.float32(1.0), np.array(-1.0), np.array([0.9])]
-    + ["0.9", None, True, np.True_, 0.9j, [0.9], max],
+    [
+        *(1, 1.0, -0.1, 1.5, math.nan, math.inf, np.float32(1.0), np.array(-1.0)),
+        *(np.array([0.9]), "0.9", None, True, np.True_, 0.9j, [0.9], max),
+    ],
     ids=repr,
 )
 def test_decay(factory, decay):
@@ -40,8 +42,10 @@ def test_decay(factory, decay):
 @pytest.mark.parametrize("factory", SCALE_BY + ALIASES)
 @pytest.mark.parametrize(
     "decay",
-    [0, 0.0, 0.999, np.float64(0.9), np.float32(0.9), np.array(0.9), fractions.Fraction(9, 10)]
-    + [ml_dtypes.bfloat16(0.9)],
+    [
+        *(0, 0.0, 0.999, np.float64(0.9), np.float32(0.9), np.array(0.9)),
+        *(fractions.Fraction(9, 10), ml_dtypes.bfloat16(0.9)),
+    ],
     ids=repr,
 )
 def test_decays_that_are_fine_promote_nothing(factory, decay, x64):

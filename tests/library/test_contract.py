@@ -354,7 +354,7 @@ def _wide_gradients():
 
 @pytest.mark.parametrize("axis_type", ["Auto", "Explicit"])
 def test_sharding_over_eight_devices(name, axis_type):
-    mesh, shardings = _sharded(getattr(jax.sharding.AxisType, axis_type))
+    _, shardings = _sharded(getattr(jax.sharding.AxisType, axis_type))
     gradients = _wide_gradients()
     optimizer = _make(name)
     params = jax.device_put(gradients[0], shardings)
@@ -383,9 +383,7 @@ def test_shard_map(name):
     rows, whole = jax.sharding.PartitionSpec("x"), jax.sharding.PartitionSpec()
     specs = jax.tree.map(lambda leaf: rows if leaf.ndim else whole, state)
     update = jax.jit(
-        jax.shard_map(
-            optimizer.update, mesh=mesh, in_specs=(rows, specs), out_specs=(rows, specs)
-        )
+        jax.shard_map(optimizer.update, mesh=mesh, in_specs=(rows, specs), out_specs=(rows, specs))
     )
     for g, wanted in zip(gradients, expected(name, gradients, rate=RATE), strict=True):
         updates, state = jax.block_until_ready(update(g, state))

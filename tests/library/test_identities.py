@@ -55,17 +55,13 @@ def _assert_close(actual, wanted, gradients):
 def test_one_buffer_gives_the_same_updates_as_three(gradients, decay, first_difference):
     paper = scale_by_rsgdm(decay, first_difference=first_difference)
     compact = scale_by_rsgdm_compact(decay, first_difference=first_difference)
-    _assert_close(
-        _updates(compact, gradients), _updates(paper, gradients), gradients
-    )
+    _assert_close(_updates(compact, gradients), _updates(paper, gradients), gradients)
 
 
 @given(sequences, decays, st.booleans())
 def test_with_g0_zero_rsgdm_is_nesterov(gradients, decay, compact):
     ours = rsgdm(1.0, decay, first_difference="gradient", compact=compact)
-    _assert_close(
-        _updates(ours, gradients), _updates(nesterov(1.0, decay), gradients), gradients
-    )
+    _assert_close(_updates(ours, gradients), _updates(nesterov(1.0, decay), gradients), gradients)
 
 
 @given(sequences, decays, st.booleans())

@@ -47,7 +47,9 @@ def _gradients(kind: str, dtype: type) -> list:
 def _largest_error(updates: list, truth: list, gradients: list) -> float:
     """The largest deviation of any leaf at any step, relative to its largest gradient so far."""
     worst = 0.0
-    columns = (zip(*map(jax.tree.leaves, trees), strict=True) for trees in (updates, truth, gradients))
+    columns = (
+        zip(*map(jax.tree.leaves, trees), strict=True) for trees in (updates, truth, gradients)
+    )
     for update, exact, gradient in zip(*columns, strict=True):
         largest = 0.0
         for u, e, g in zip(update, exact, gradient, strict=True):

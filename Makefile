@@ -1,0 +1,55 @@
+# `make demo` and `make test` do all the set-up on a fresh machine; a second call is quick.
+
+PYTHON ?=
+VENV := .venv
+RUN := $(VENV)/bin/python
+
+.PHONY: help demo tune-demo test test-versions lint format types check clean
+
+help:
+	@echo "make demo           train the demo study on bundled digits (about a minute)"
+	@echo "make test           all tests"
+	@echo "make check          lint and types"
+	@echo "make format         format the code"
+	@echo "make tune-demo      choose the demo's learning rates on validation examples"
+	@echo "make test-versions  the library's tests on the newest and the oldest Python and jax"
+	@echo "make clean          remove environments and caches; runs/ stays"
+
+$(VENV)/bin/python:
+	@python="$(PYTHON)"; python="$${python:-$$(tools/find-python)}" && \
+	echo "making $(VENV) with $$("$$python" --version)" && "$$python" -m venv $(VENV)
+
+# One stamp an extra: `make demo` does not wait for the developer's tools.
+$(VENV)/installed-%: pyproject.toml | $(VENV)/bin/python
+	@echo "installing rsgdm_optax[$*] into $(VENV)"
+	@$(RUN) -m pip install -q -e '.[$*]'
+	@touch $@
+
+demo: $(VENV)/installed-train
+	@$(RUN) train/cifar.py --preset demo
+
+tune-demo: $(VENV)/installed-train
+	@$(RUN) train/tune.py --rates 0.1 0.2 0.4 0.8 1.6 3.2 6.4 12.8 --preset demo \
+	    --validation-examples 300 --seeds 100:105 --output runs/tuning-demo
+
+test: $(VENV)/installed-dev
+	$(RUN) -m pytest -n auto
+
+lint: $(VENV)/installed-dev
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+
+types: $(VENV)/installed-dev
+	$(RUN) -m mypy
+
+check: lint types
+
+format: $(VENV)/installed-dev
+	$(RUN) -m ruff check --fix .
+	$(RUN) -m ruff format .
+
+test-versions:
+	tools/test-versions
+
+clean:
+	rm -rf $(VENV) .venv-* .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist *.egg-info

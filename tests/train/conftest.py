@@ -1,0 +1,46 @@
+"""One small study, trained once a session; tests that change it work on a copy."""
+
+import dataclasses
+import os
+import shutil
+from pathlib import Path
+
+import jax
+import pytest
+
+from train.config import PRESETS, Config
+from train.study import run_study
+
+# The same few programs are compiled by many tests, here and in child processes.
+_CACHE = Path(__file__).parents[2] / ".cache" / "jax"
+os.environ["JAX_COMPILATION_CACHE_DIR"] = str(_CACHE)
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
+jax.config.update("jax_compilation_cache_dir", str(_CACHE))
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+
+
+def small(output: Path | str, **changes) -> Config:
+    """A study of seconds: 256 digits, two epochs."""
+    defaults = {
+        "optimizers": ("sgdm", "rsgdm"),
+        "seeds": (0, 2),
+        "epochs": 2,
+        "halve_every": 1,
+        "train_examples": 256,
+        "learning_rate": 0.5,
+    }
+    return dataclasses.replace(PRESETS["demo"], output=str(output), **defaults | changes)
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory) -> Path:
+    """The folder of a finished small study. Read only."""
+    study = tmp_path_factory.mktemp("trained") / "study"
+    run_study(small(study))
+    return study
+
+
+@pytest.fixture
+def study(trained, tmp_path) -> Path:
+    """A copy of the finished small study."""
+    return Path(shutil.copytree(trained, tmp_path / "study"))

@@ -1,0 +1,56 @@
+"""Crops and flips, against every result that is allowed."""
+
+import jax
+import numpy as np
+
+from train.augment import augment, random_crop, random_flip
+
+
+def _images(n: int, side: int = 8, channels: int = 2) -> np.ndarray:
+    # Every pixel differs and none is zero, so that a window and its border are recognised.
+    one = np.arange(1, side * side * channels + 1, dtype=np.uint8).reshape(side, side, channels)
+    return np.broadcast_to(one, (n, side, side, channels))
+
+
+def test_crops_are_windows_of_the_zero_padded_image_each_as_likely():
+    n, padding = 9000, 1
+    images = _images(n)
+    crops = np.asarray(random_crop(jax.random.key(0), images, padding))
+    assert crops.dtype == np.uint8
+    padded = np.pad(images[0], ((padding, padding), (padding, padding), (0, 0)))
+    windows = {padded[y : y + 8, x : x + 8].tobytes(): (y, x) for y in range(3) for x in range(3)}
+    counts = dict.fromkeys(windows.values(), 0)
+    for crop in crops:
+        counts[windows[crop.tobytes()]] += 1
+    # Nine equally likely places: six standard deviations of a count are 170.
+    assert all(abs(count - n / 9) < 170 for count in counts.values()), counts
+
+
+def test_flips_mirror_left_to_right_half_of_the_time():
+    images = _images(4000)
+    flipped = np.asarray(random_flip(jax.random.key(1), images))
+    mirrored = np.array(
+        [np.array_equal(f, i[:, ::-1]) for f, i in zip(flipped, images, strict=True)]
+    )
+    same = np.array([np.array_equal(f, i) for f, i in zip(flipped, images, strict=True)])
+    assert np.all(mirrored ^ same)
+    assert abs(mirrored.mean() - 0.5) < 6 * 0.5 / np.sqrt(4000)
+
+
+def test_images_keep_their_places_and_key_decides():
+    images = np.arange(1, 6, dtype=np.uint8)[:, None, None, None] * np.ones(
+        (5, 16, 16, 1), np.uint8
+    )
+    once = np.asarray(augment(jax.random.key(2), images, flip=True))
+    assert [set(np.unique(image)) - {0} for image in once] == [{k} for k in range(1, 6)]
+    np.testing.assert_array_equal(once, augment(jax.random.key(2), images, flip=True))
+    assert not np.array_equal(once, augment(jax.random.key(3), images, flip=True))
+
+
+def test_border_is_an_eighth_of_the_side():
+    for side, padding in ((8, 1), (32, 4)):
+        images = np.ones((4000, side, side, 1), np.uint8)
+        cut = side - np.asarray(augment(jax.random.key(0), images, flip=False)).any(axis=2).sum(
+            axis=1
+        )
+        assert set(cut.ravel()) == set(range(padding + 1))

@@ -1,0 +1,78 @@
+"""Optimizers by name, weight decay and the schedule, against formulas."""
+
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from tests.library import reference
+from train.optimizers import OPTIMIZERS, ema_rate, make_optimizer, step_schedule
+
+REFERENCES = {
+    "sgdm": reference.sgdm,
+    "rsgdm": reference.rsgdm,
+    "rsgdm_compact": reference.rsgdm,
+    "nesterov": reference.nesterov,
+    "sgd": lambda gradients, _decay: gradients,
+}
+
+
+def _descend(optimizer, steps=40):
+    """Parameters along ½‖θ − 1‖² from zero."""
+    params = jnp.zeros(3)
+    state = optimizer.init(params)
+    path = []
+    for _ in range(steps):
+        updates, state = optimizer.update(params - 1.0, state, params)
+        params = optax.apply_updates(params, updates)
+        path.append(np.asarray(params))
+    return np.stack(path)
+
+
+def test_step_schedule_halves():
+    schedule = step_schedule(0.8, halve_every=50)
+    rates = [float(schedule(step)) for step in (0, 49, 50, 99, 100, 149, 150, 199)]
+    assert float(schedule(50 * 20)) == np.float32(0.8) * 0.5**20
+    np.testing.assert_array_equal(
+        np.float32(rates), np.float32([0.8, 0.8, 0.4, 0.4, 0.2, 0.2, 0.1, 0.1])
+    )
+
+
+@pytest.mark.parametrize("name", REFERENCES)
+def test_decayed_weights_join_the_gradient_before_the_average(name, x64):
+    schedule = step_schedule(0.5, halve_every=10)
+    path = _descend(make_optimizer(name, schedule, decay=0.8, weight_decay=0.1))
+    theta, gradients = np.zeros(3), []
+    for t, params in enumerate(path):
+        gradients.append(theta - 1.0 + 0.1 * theta)
+        direction = list(REFERENCES[name](gradients, 0.8))[-1]
+        theta = theta - 0.5 * 0.5 ** (t // 10) * direction
+        # The schedule is float32, exact for powers of two.
+        np.testing.assert_allclose(params, theta, rtol=0, atol=1e-12)
+
+
+def test_every_optimizer_descends():
+    for name in OPTIMIZERS:
+        path = _descend(
+            make_optimizer(name, step_schedule(0.05, halve_every=99), decay=0.9, weight_decay=0.0)
+        )
+        assert np.all(np.abs(path[-1] - 1) < 0.9), name
+
+
+def test_decay_is_b1_of_the_adam_family():
+    for name in ("adam", "nadam", "adan"):
+        slow, fast = (
+            _descend(make_optimizer(name, lambda _: 0.01, decay=decay, weight_decay=0.0))
+            for decay in (0.99, 0.1)
+        )
+        assert not np.allclose(slow, fast), name
+
+
+def test_heavy_ball_convention_is_pytorchs_rate():
+    # Heavy ball without dampening from zero velocity: PyTorch's and optax.sgd's.
+    decay, rate = 0.9, 0.02
+    alpha = ema_rate("sgdm", rate, "heavy_ball", decay)
+    ours = _descend(make_optimizer("sgdm", lambda _: alpha, decay=decay, weight_decay=0.0))
+    np.testing.assert_allclose(ours, _descend(optax.sgd(rate, momentum=decay)), rtol=2e-6)
+    assert ema_rate("sgdm", rate, "ema", decay) == rate
+    assert ema_rate("adam", rate, "heavy_ball", decay) == rate

@@ -1,0 +1,244 @@
+"""A whole study: the files it writes, what a second call does, what it refuses."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from tests.train.conftest import small
+from train.config import PRESETS, RunConfig
+from train.errors import InputError
+from train.report import build_report
+from train.study import run_study
+
+RUNS = {"sgdm-seed0", "sgdm-seed1", "rsgdm-seed0", "rsgdm-seed1"}
+FIGURES = {
+    f"{split}_{what}.{suffix}"
+    for split in ("train", "test")
+    for what in ("accuracy", "loss")
+    for suffix in ("png", "svg")
+}
+
+
+def _lines(study, run):
+    return [json.loads(line) for line in (study / run / "metrics.jsonl").read_text().splitlines()]
+
+
+def _json(path):
+    def no_constants(name):
+        raise AssertionError(f"{name} in {path}")
+
+    return json.loads(path.read_text(), parse_constant=no_constants)
+
+
+def _snapshot(folder):
+    return {
+        path.relative_to(folder): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def test_folders_and_files(trained):
+    assert {path.name for path in trained.iterdir()} == RUNS | {"report"}
+    for run in RUNS:
+        files = {path.name for path in (trained / run).iterdir()}
+        assert files == {"config.json", "environment.json", "metrics.jsonl", "result.json"}
+    files = {path.name for path in (trained / "report").iterdir()}
+    assert files == FIGURES | {"table.md", "results.json"}
+
+
+def test_metrics(trained):
+    for run in RUNS:
+        lines = _lines(trained, run)
+        assert [line["epoch"] for line in lines] == [1, 2]
+        assert [line["step"] for line in lines] == [2, 4]
+        assert [line["learning_rate"] for line in lines] == [0.5, 0.25]
+        for line in lines:
+            assert set(line) == {
+                *("epoch", "step", "learning_rate", "train_loss", "train_accuracy"),
+                *("test_loss", "test_accuracy", "images_per_second"),
+            }
+            assert 0 <= line["test_accuracy"] <= 1
+            assert line["train_accuracy"] * 256 == pytest.approx(
+                round(line["train_accuracy"] * 256)
+            )
+
+
+def test_result_is_the_last_epoch(trained):
+    for run in RUNS:
+        result = _json(trained / run / "result.json")
+        assert result["status"] == "done"
+        assert result.items() >= _lines(trained, run)[-1].items()
+        assert result["clean_train_accuracy"] * 256 == pytest.approx(
+            round(result["clean_train_accuracy"] * 256)
+        )
+        assert result["clean_train_loss"] > 0
+
+
+def test_config_holds_every_setting_of_the_run(trained):
+    config = _json(trained / "rsgdm-seed1" / "config.json")
+    run = RunConfig(**config)
+    assert (run.name, run.epochs, run.train_examples) == ("rsgdm-seed1", 2, 256)
+    assert config["weight_decay"] == 5e-4
+
+
+def test_environment_names_versions_and_device(trained):
+    (entry,) = _json(trained / "sgdm-seed0" / "environment.json")
+    assert {"jax", "flax", "optax", "rsgdm_optax"} <= entry["packages"].keys()
+    assert entry["backend"] == "cpu"
+
+
+def test_runs_of_a_seed_are_paired(trained):
+    # One batch on, the optimizers still share their weights: the first update is the same,
+    # m₁ = (1−β)·g₁ = n₁; so are training loss and accuracy of that batch, and no later ones.
+    first = {run: _lines(trained, run)[0]["train_loss"] for run in RUNS}
+    assert abs(first["sgdm-seed0"] - first["rsgdm-seed0"]) < 0.05
+    assert abs(first["sgdm-seed0"] - first["sgdm-seed1"]) > 1e-4
+
+
+def test_the_same_command_repeats_nothing_and_rebuilds_the_report(study):
+    before = _snapshot(study)
+    shutil.rmtree(study / "report")
+    run_study(small(study))
+    assert _snapshot(study) == before
+
+
+def test_an_unfinished_run_is_done_again_exactly(study):
+    before = _snapshot(study)
+    result = study / "rsgdm-seed1" / "result.json"
+    result.unlink()
+    metrics = study / "rsgdm-seed1" / "metrics.jsonl"
+    metrics.write_text(metrics.read_text().splitlines()[0][:40])
+    run_study(small(study))
+    after = _snapshot(study)
+
+    def timeless(text):
+        return [
+            {k: v for k, v in json.loads(line).items() if k != "images_per_second"}
+            for line in text.decode().splitlines()
+        ]
+
+    for path, content in before.items():
+        if path.parts[0] == "report" or path.name == "environment.json":
+            continue
+        if path.parent.name == "rsgdm-seed1" and path.name == "metrics.jsonl":
+            assert timeless(after[path]) == timeless(content)
+        elif path.parent.name == "rsgdm-seed1" and path.name == "result.json":
+            old, new = json.loads(content), json.loads(after[path])
+            assert old | {"images_per_second": 0} == new | {"images_per_second": 0}
+        else:
+            assert after[path] == content
+    assert len(_json(study / "rsgdm-seed1" / "environment.json")) == 2
+
+
+def test_more_optimizers_and_seeds_extend_a_study(study):
+    before = _snapshot(study)
+    report = run_study(small(study, optimizers=("nesterov",), seeds=(1, 2)))
+    after = _snapshot(study)
+    assert all(after[path] == before[path] for path in before if path.parts[0] != "report")
+    assert [(row.optimizer, row.accuracy.n) for row in report.rows] == [
+        *(("sgdm", 2), ("rsgdm", 2), ("nesterov", 1)),
+    ]
+    assert report.rows[2].difference.n == 1
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        *(("epochs", 3), ("halve_every", 2), ("batch_size", 64), ("learning_rate", 0.25)),
+        *(("decay", 0.8), ("weight_decay", 0.0), ("augment", False), ("train_examples", 255)),
+        *(("validation_examples", 100), ("lr_convention", "heavy_ball")),
+    ],
+)
+def test_another_study_is_refused_by_name_of_the_setting(study, setting, value):
+    before = _snapshot(study)
+    with pytest.raises(InputError, match=rf"another study, with {setting} .*--output"):
+        run_study(small(study, **{setting: value}))
+    assert _snapshot(study) == before
+
+
+def test_rates_of_single_optimizers_extend_a_study(study):
+    rates = {"sgdm": 0.5, "sgd": 0.1}
+    run_study(small(study, optimizers=("sgd",), seeds=(0, 1), learning_rate=rates))
+    with pytest.raises(InputError, match=r"learning_rate 0\.5 in rsgdm-seed0"):
+        run_study(small(study, optimizers=("rsgdm",), learning_rate={"rsgdm": 0.1}))
+
+
+def test_output_that_is_no_study(tmp_path):
+    file = tmp_path / "file"
+    file.write_text("mine")
+    with pytest.raises(InputError, match="is a file"):
+        run_study(small(file))
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "thesis.txt").write_text("mine")
+    with pytest.raises(InputError, match=r"holds thesis\.txt, which is no run"):
+        run_study(small(tmp_path / "folder"))
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["file", "folder", "thesis.txt"]
+
+
+def test_batch_larger_than_the_data(tmp_path):
+    with pytest.raises(InputError, match="batch_size: 257 is more than the 256 examples"):
+        run_study(small(tmp_path / "new", batch_size=257))
+    assert not (tmp_path / "new").exists()
+
+
+def test_report_numbers_are_the_runs(trained):
+    results = _json(trained / "report" / "results.json")
+    by_name = {row["optimizer"]: row for row in results["optimizers"]}
+    accuracy = {
+        name: [_lines(trained, f"{name}-seed{seed}")[-1]["test_accuracy"] for seed in (0, 1)]
+        for name in ("sgdm", "rsgdm")
+    }
+    for name, values in accuracy.items():
+        assert by_name[name]["accuracy"]["n"] == 2
+        assert by_name[name]["accuracy"]["mean"] == pytest.approx(np.mean(values))
+        assert by_name[name]["accuracy"]["std"] == pytest.approx(np.std(values, ddof=1))
+    difference = np.subtract(accuracy["rsgdm"], accuracy["sgdm"]).mean()
+    assert by_name["rsgdm"]["difference"]["mean"] == pytest.approx(difference)
+    table = (trained / "report" / "table.md").read_text()
+    assert f"{100 * np.mean(accuracy['rsgdm']):.2f} ± " in table
+    assert f"{100 * difference:+.2f} [" in table
+
+
+def test_figures_are_pictures_of_every_optimizer(trained):
+    for name in FIGURES:
+        content = (trained / "report" / name).read_bytes()
+        if name.endswith("png"):
+            assert content.startswith(b"\x89PNG")
+        else:
+            assert b"rsgdm (n = 2)" in content
+            assert b"Epoch" in content
+
+
+def test_divergence_is_recorded_and_the_study_goes_on(tmp_path):
+    rates = {"sgdm": 1e30, "rsgdm": 0.5}
+    study = tmp_path / "diverging"
+    report = run_study(small(study, seeds=(0, 1), learning_rate=rates))
+    result = _json(study / "sgdm-seed0" / "result.json")
+    assert result["status"] == "diverged"
+    assert result["epoch"] == len(_lines(study, "sgdm-seed0"))
+    assert 2 * result["epoch"] - 1 <= result["step"] <= 2 * result["epoch"]
+    assert None in _lines(study, "sgdm-seed0")[-1].values()
+    assert _json(study / "rsgdm-seed0" / "result.json")["status"] == "done"
+    assert report.diverged == 1
+    assert "0 + 1 diverged" in (study / "report" / "table.md").read_text()
+    assert build_report(study).cells() == report.cells()
+
+
+def test_validation_examples_leave_the_test_set_alone(tmp_path):
+    study = tmp_path / "study"
+    run_study(small(study, seeds=(0, 1), optimizers=("rsgdm",), validation_examples=100))
+    assert not any("test" in key for key in _lines(study, "rsgdm-seed0")[0])
+    assert (study / "report" / "validation_loss.svg").is_file()
+    assert "no sgdm to pair with" in (study / "report" / "table.md").read_text()
+
+
+def test_presets_are_the_papers():
+    for name, model in (("cifar10", "resnet18"), ("cifar100", "resnet50")):
+        preset = PRESETS[name]
+        assert (preset.dataset, preset.model, preset.optimizers) == (name, model, ("sgdm", "rsgdm"))
+        assert (preset.epochs, preset.halve_every, preset.learning_rate) == (200, 50, 0.01)
+        assert (preset.batch_size, preset.decay, preset.weight_decay) == (128, 0.9, 5e-4)
+        assert (preset.seeds, preset.lr_convention) == ((0, 1), "ema")

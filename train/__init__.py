@@ -1,0 +1,1 @@
+"""The training program: the paper's experiments, from a command or from Python."""

@@ -1,0 +1,218 @@
+"""Every setting of a study: names, defaults, presets, what is allowed.
+
+`Config` describes one study, `RunConfig` one of its runs. Nothing else in
+`train` holds a default.
+"""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from train.errors import InputError
+from train.optimizers import OPTIMIZERS
+from train.resnet import MODELS
+
+DATASETS = ("digits",)
+LR_CONVENTIONS = ("ema", "heavy_ball")
+DTYPES = ("float32",)
+PARALLEL = ("jit",)
+
+# Part of the program's design, refused with a line of its own until it is built.
+_PLANNED = {
+    "dataset": ("cifar10", "cifar100", "fashion_mnist", "npz:"),
+    "model": ("resnet18", "resnet50"),
+    "optimizers": ("rsadam",),
+    "dtype": ("bfloat16",),
+    "parallel": ("pmap",),
+}
+
+
+def _option(help: str, metavar: str, **default: Any) -> Any:  # noqa: A002
+    """A field that is also an option of the command."""
+    return dataclasses.field(metadata={"help": help, "metavar": metavar}, **default)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+    """One study: every optimizer × every seed, each an independent run."""
+
+    dataset: str = _option("digits", "NAME")
+    data_dir: str | None = _option("folder of downloaded archives", "DIR", default=None)
+    train_examples: int | None = _option(
+        "train on this many examples, the same ones in every run", "N", default=None
+    )
+    validation_examples: int = _option(
+        "take N training examples to evaluate on, and leave the test set alone", "N", default=0
+    )
+    model: str = _option("resnet8", "NAME")
+    optimizers: tuple[str, ...] = _option(" ".join(OPTIMIZERS), "NAME")
+    seeds: tuple[int, int] = _option("N for seeds 0 to N-1, or A:B for A to B-1", "SEEDS")
+    epochs: int = _option("epochs of each run", "N")
+    halve_every: int = _option("epochs after which the learning rate halves, each time", "N")
+    batch_size: int = _option("examples a step, over all devices", "N", default=128)
+    learning_rate: float | Mapping[str, float] = _option(
+        "one rate, or OPTIMIZER=RATE for single optimizers", "RATE"
+    )
+    lr_convention: str = _option(
+        "ema, as in the paper, or heavy_ball, as PyTorch reads a rate: alpha = RATE/(1-decay)",
+        "NAME",
+        default="ema",
+    )
+    decay: float = _option("beta of the momentum methods, b1 of the Adam family", "B", default=0.9)
+    weight_decay: float = _option(
+        "added to the gradient, times the parameters, before the optimizer", "W", default=5e-4
+    )
+    augment: bool = _option("random crops, and flips where the images allow it", "", default=True)
+    dtype: str = _option("float32", "NAME", default="float32")
+    parallel: str = _option("jit", "NAME", default="jit")
+    distributed: bool = _option("one of several hosts", "", default=False)
+    output: str = _option("folder of the study (default: runs/PRESET)", "DIR")
+
+
+_PAPER = Config(
+    dataset="cifar10",
+    model="resnet18",
+    optimizers=("sgdm", "rsgdm"),
+    seeds=(0, 1),
+    epochs=200,
+    halve_every=50,
+    learning_rate=0.01,
+    output="runs/cifar10",
+)
+
+PRESETS: dict[str, Config] = {
+    "cifar10": _PAPER,
+    "cifar100": dataclasses.replace(
+        _PAPER, dataset="cifar100", model="resnet50", output="runs/cifar100"
+    ),
+    "fashion_mnist": dataclasses.replace(
+        _PAPER,
+        dataset="fashion_mnist",
+        model="resnet8",
+        optimizers=("sgdm", "rsgdm", "nesterov"),
+        seeds=(0, 3),
+        epochs=8,
+        halve_every=2,
+        output="runs/fashion_mnist",
+    ),
+    # The rates come from validation examples: `make tune-demo`, results in docs/tuning.md.
+    "demo": Config(
+        dataset="digits",
+        model="resnet8",
+        optimizers=("sgdm", "rsgdm", "nesterov"),
+        seeds=(0, 5),
+        epochs=12,
+        halve_every=3,
+        learning_rate={"sgdm": 3.2, "rsgdm": 3.2, "nesterov": 0.8},
+        output="runs/demo",
+    ),
+}
+DEFAULT_PRESET = "cifar10"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """The settings of one run, as its config.json holds them: what makes it this run."""
+
+    dataset: str
+    train_examples: int | None
+    validation_examples: int
+    model: str
+    optimizer: str
+    seed: int
+    epochs: int
+    halve_every: int
+    batch_size: int
+    learning_rate: float
+    lr_convention: str
+    decay: float
+    weight_decay: float
+    augment: bool
+    dtype: str
+
+    @property
+    def name(self) -> str:
+        """The run's folder inside its study."""
+        return f"{self.optimizer}-seed{self.seed}"
+
+
+def runs(config: Config) -> list[RunConfig]:
+    """The runs of a checked study, seed by seed, so that pairs are complete early."""
+    shared = {field.name for field in dataclasses.fields(RunConfig)}
+    settings = {
+        field.name: getattr(config, field.name)
+        for field in dataclasses.fields(config)
+        if field.name in shared - {"learning_rate"}
+    }
+    return [
+        RunConfig(optimizer=name, seed=seed, learning_rate=_rate(config, name), **settings)
+        for seed in range(*config.seeds)
+        for name in config.optimizers
+    ]
+
+
+def check(config: Config) -> None:
+    """Raises `InputError` at the first setting that makes no sense."""
+    _choice("dataset", config.dataset, DATASETS)
+    _choice("model", config.model, tuple(MODELS))
+    if not config.optimizers:
+        raise InputError("optimizers: none given")
+    for name in config.optimizers:
+        _choice("optimizers", name, tuple(OPTIMIZERS))
+        if config.optimizers.count(name) > 1:
+            raise InputError(f"optimizers: {name} is given twice")
+    first, end = config.seeds
+    if not 0 <= first < end <= 2**31:
+        raise InputError(f"seeds: {first}:{end} is empty or out of range; allowed are 0 to 2^31-1")
+    for name, low in (("epochs", 1), ("halve_every", 1), ("batch_size", 1)):
+        _whole(name, getattr(config, name), low)
+    if config.train_examples is not None:
+        _whole("train_examples", config.train_examples, 1)
+    _whole("validation_examples", config.validation_examples, 0)
+    _choice("lr_convention", config.lr_convention, LR_CONVENTIONS)
+    _number("decay", config.decay, 0 <= config.decay < 1, "a number in [0, 1)")
+    _number("weight_decay", config.weight_decay, config.weight_decay >= 0, "0 or more")
+    for name in config.optimizers:
+        rate = _rate(config, name)
+        _number(f"learning_rate of {name}", rate, rate > 0, "a positive number")
+    if isinstance(config.learning_rate, Mapping):
+        for name in config.learning_rate:
+            _choice("learning_rate", name, tuple(OPTIMIZERS))
+    _choice("dtype", config.dtype, DTYPES)
+    _choice("parallel", config.parallel, PARALLEL)
+    if config.distributed:
+        raise InputError("distributed: not available yet; training runs on one device")
+    if config.data_dir is not None:
+        raise InputError("data_dir: not available yet; digits come with scikit-learn")
+
+
+def _rate(config: Config, optimizer: str) -> float:
+    if not isinstance(config.learning_rate, Mapping):
+        return config.learning_rate
+    if optimizer not in config.learning_rate:
+        given = ", ".join(config.learning_rate)
+        raise InputError(
+            f"learning_rate: none given for {optimizer}, only for {given}; "
+            f"add {optimizer}=RATE, or give one rate for all"
+        )
+    return config.learning_rate[optimizer]
+
+
+def _choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value in allowed:
+        return
+    planned = _PLANNED.get(name, ())
+    if any(value == p or (p.endswith(":") and value.startswith(p)) for p in planned):
+        raise InputError(f"{name}: {value} is not available yet; available: {', '.join(allowed)}")
+    raise InputError(f"{name}: {value!r} is unknown; allowed: {', '.join(allowed)}")
+
+
+def _whole(name: str, value: int, low: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < low:
+        raise InputError(f"{name}: {value!r} is not a whole number of {low} or more")
+
+
+def _number(name: str, value: float, is_allowed: bool, allowed: str) -> None:  # noqa: FBT001
+    if not (math.isfinite(value) and is_allowed):
+        raise InputError(f"{name}: {value!r} is not {allowed}")

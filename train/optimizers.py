@@ -1,0 +1,51 @@
+"""The optimizers by name, with coupled weight decay and the step schedule."""
+
+import functools
+from collections.abc import Callable
+
+import optax
+
+import rsgdm_optax
+
+# Each takes a learning rate or schedule and a decay. The first group averages
+# the gradient, so that its learning rate has two conventions.
+_AVERAGING: dict[str, Callable[..., optax.GradientTransformation]] = {
+    "sgdm": rsgdm_optax.sgdm,
+    "rsgdm": rsgdm_optax.rsgdm,
+    "rsgdm_compact": functools.partial(rsgdm_optax.rsgdm, compact=True),
+    "nesterov": rsgdm_optax.nesterov,
+}
+
+OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
+    **_AVERAGING,
+    "sgd": lambda learning_rate, _decay: optax.sgd(learning_rate),
+    "adam": lambda learning_rate, decay: optax.adam(learning_rate, b1=decay),
+    "nadam": lambda learning_rate, decay: optax.nadam(learning_rate, b1=decay),
+    "adan": lambda learning_rate, decay: optax.adan(learning_rate, b1=decay),
+}
+
+
+def ema_rate(optimizer: str, learning_rate: float, convention: str, decay: float) -> float:
+    """The rate as the optimizers here take it: α of the EMA form.
+
+    Heavy-ball momentum has no factor 1−β on the gradient, so its rate is α·(1−β).
+    Optimizers that do not average the gradient have one convention only.
+    """
+    if convention == "heavy_ball" and optimizer in _AVERAGING:
+        return learning_rate / (1 - decay)
+    return learning_rate
+
+
+def step_schedule(learning_rate: float, *, halve_every: int) -> optax.Schedule:
+    """Halves the rate after every `halve_every` steps; exact, as powers of two are.
+
+    A piecewise constant schedule would trace an operation for every boundary.
+    """
+    return optax.exponential_decay(learning_rate, halve_every, 0.5, staircase=True)
+
+
+def make_optimizer(
+    name: str, schedule: optax.Schedule, *, decay: float, weight_decay: float
+) -> optax.GradientTransformation:
+    """The named optimizer behind weight decay, which joins the gradient as in PyTorch."""
+    return optax.chain(optax.add_decayed_weights(weight_decay), OPTIMIZERS[name](schedule, decay))

@@ -1,0 +1,82 @@
+"""Progress on standard error: a live bar on a terminal, plain lines elsewhere."""
+
+import time
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+_SECONDS_BETWEEN_LINES = 5.0
+
+
+class Display:
+    """Shows how far a study is, epoch by epoch."""
+
+    def __init__(self, epochs: int):
+        self._console = Console(stderr=True, highlight=False, soft_wrap=True)
+        self._done = 0
+        self._epochs = epochs
+        self._last_line = -_SECONDS_BETWEEN_LINES
+        self._bar: Progress | None = None
+        if self._console.is_terminal:
+            self._bar = Progress(
+                TextColumn("{task.fields[run]:<18}"),
+                BarColumn(bar_width=None),
+                MofNCompleteColumn(),
+                TextColumn("epochs"),
+                TaskProgressColumn(),
+                TimeRemainingColumn(),
+                TextColumn("{task.fields[figures]}"),
+                console=self._console,
+                transient=True,
+            )
+            self._task = self._bar.add_task("", total=epochs, run="compiling", figures="")
+
+    def __enter__(self) -> "Display":
+        if self._bar is not None:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def say(self, line: str) -> None:
+        """Prints a line above the bar."""
+        self._console.print(line, markup=False)
+
+    def epoch(self, run: str, metrics: dict[str, Any], epochs: int) -> None:
+        """One epoch of a run of so many is over."""
+        self._done += 1
+        figures = "  ".join(
+            f"{name.removesuffix('_accuracy')} {value:6.2%}"
+            for name, value in metrics.items()
+            if name.endswith("_accuracy") and value is not None
+        )
+        if self._bar is not None:
+            self._bar.update(self._task, completed=self._done, run=run, figures=figures)
+            return
+        now = time.monotonic()
+        if metrics["epoch"] == epochs or now - self._last_line >= _SECONDS_BETWEEN_LINES:
+            self._last_line = now
+            place = f"epoch {metrics['epoch']:>3}/{epochs}"
+            self.say(f"[{self._done:>4}/{self._epochs}] {run:<18} {place}  {figures}")
+
+    def skip(self, epochs: int) -> None:
+        """So many epochs will not be run."""
+        self._epochs -= epochs
+        if self._bar is not None:
+            self._bar.update(self._task, total=self._epochs)

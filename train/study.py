@@ -1,0 +1,63 @@
+"""A study: every optimizer × every seed, and the report on them."""
+
+from pathlib import Path
+
+from train.config import Config, RunConfig, check, runs
+from train.data import Dataset, load
+from train.environment import environment
+from train.errors import InputError
+from train.progress import Display
+from train.records import RunFolder, open_study
+from train.report import Report, build_report
+from train.trainer import Trainer
+
+
+def run_study(config: Config) -> Report:
+    """Does what `python train/cifar.py` does: trains what is not done yet, then reports.
+
+    Args:
+      config: the study, usually `dataclasses.replace(PRESETS[name], ...)`.
+
+    Returns:
+      The report; its files are in the folder `config.output`.
+
+    Raises:
+      InputError: if a setting makes no sense, or the folder holds something else.
+      Nothing has been written then.
+    """
+    check(config)
+    study = Path(config.output)
+    all_runs = runs(config)
+    todo = open_study(study, all_runs)
+    dataset = load(
+        config.dataset,
+        train_examples=config.train_examples,
+        validation_examples=config.validation_examples,
+    )
+    if config.batch_size > len(dataset.train):
+        raise InputError(
+            f"batch_size: {config.batch_size} is more than the {len(dataset.train)} examples "
+            "to train on"
+        )
+    with Display(len(todo) * config.epochs) as display:
+        if len(todo) < len(all_runs):
+            display.say(f"{study}: {len(all_runs) - len(todo)} of {len(all_runs)} runs are done")
+        _train(study, todo, dataset, display)
+    return build_report(study)
+
+
+def _train(study: Path, todo: list[RunConfig], dataset: Dataset, display: Display) -> None:
+    if not todo:
+        return
+    trainer = Trainer(dataset, todo[0].model)
+    here = environment()
+    for run in todo:
+        folder = RunFolder(study / run.name)
+        folder.start(run, here)
+        result = trainer.run(run, folder, display)
+        if result["status"] == "diverged":
+            display.skip(run.epochs - result["epoch"])
+            display.say(
+                f"{run.name} diverged: the loss was not finite at step {result['step']}, "
+                f"epoch {result['epoch']}"
+            )

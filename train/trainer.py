@@ -1,0 +1,146 @@
+"""Runs, each from initial weights to its last figures."""
+
+import dataclasses
+import functools
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from train.config import RunConfig
+from train.data import Dataset
+from train.optimizers import ema_rate, make_optimizer, step_schedule
+from train.progress import Display
+from train.records import RunFolder
+from train.resnet import MODELS
+from train.steps import (
+    EVALUATION_BATCH,
+    NO_STEP,
+    EvaluationStep,
+    Examples,
+    Keys,
+    Network,
+    Sums,
+    TrainState,
+    TrainStep,
+    epoch_order,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Compiled:
+    """What belongs to one optimizer."""
+
+    schedule: optax.Schedule
+    init: Callable[..., Any]
+    train: Callable[..., Any]
+
+
+class Trainer:
+    """Trains the runs of one study: whatever they share is made and compiled once."""
+
+    def __init__(self, dataset: Dataset, model: str):
+        self._dataset = dataset
+        self._train_examples = Examples.of(dataset.train, dataset)
+        self._evaluation_examples = Examples.of(dataset.evaluation, dataset)
+        channels = dataset.train.images.shape[-1]
+        self._network = Network(
+            functools.partial(MODELS[model], channels=channels, classes=dataset.classes)
+        )
+        self._init = jax.jit(self._network.init)
+        self._order = jax.jit(epoch_order, static_argnums=2)
+        self._evaluate = jax.jit(EvaluationStep(self._network), donate_argnums=2)
+        self._compiled: dict[str, _Compiled] = {}
+
+    def run(self, run: RunConfig, folder: RunFolder, display: Display) -> dict[str, Any]:
+        """Trains one run, writing metrics epoch by epoch; returns and writes its result."""
+        if run.optimizer not in self._compiled:
+            self._compiled[run.optimizer] = self._compile(run)
+        compiled = self._compiled[run.optimizer]
+        keys = Keys.of_seed(run.seed)
+        params, batch_stats = self._init(keys.parameters)
+        state = TrainState(jnp.int32(0), params, batch_stats, compiled.init(params))
+        result: dict[str, Any] = {"status": "done"}
+        for epoch in range(run.epochs):
+            state, metrics, bad_step = self._epoch(compiled, run, state, keys, epoch)
+            folder.append_metrics(metrics)
+            display.epoch(run.name, metrics, run.epochs)
+            result |= metrics
+            if bad_step != NO_STEP:
+                result |= {"status": "diverged", "step": bad_step}
+                break
+        else:
+            loss, accuracy = self._evaluation(state, self._train_examples)
+            result |= {"clean_train_loss": loss, "clean_train_accuracy": accuracy}
+        folder.finish(result)
+        return result
+
+    def _compile(self, run: RunConfig) -> _Compiled:
+        steps_per_epoch = self._steps_per_epoch(run)
+        schedule = step_schedule(
+            ema_rate(run.optimizer, run.learning_rate, run.lr_convention, run.decay),
+            halve_every=run.halve_every * steps_per_epoch,
+        )
+        optimizer = make_optimizer(
+            run.optimizer, schedule, decay=run.decay, weight_decay=run.weight_decay
+        )
+        step = TrainStep(
+            self._network,
+            optimizer,
+            batch_size=run.batch_size,
+            steps_per_epoch=steps_per_epoch,
+            augment=run.augment,
+            flip=self._dataset.can_flip,
+        )
+        return _Compiled(schedule, jax.jit(optimizer.init), jax.jit(step, donate_argnums=(0, 1)))
+
+    def _steps_per_epoch(self, run: RunConfig) -> int:
+        """The incomplete last batch of an epoch is dropped."""
+        return len(self._dataset.train) // run.batch_size
+
+    def _epoch(
+        self, compiled: _Compiled, run: RunConfig, state: TrainState, keys: Keys, epoch: int
+    ) -> tuple[TrainState, dict[str, Any], int]:
+        """Trains and evaluates one epoch; the last item is the step that diverged, or NO_STEP."""
+        learning_rate = float(compiled.schedule(state.step))
+        order = self._order(keys, epoch, len(self._dataset.train))
+        sums = Sums.zero()
+        start = time.perf_counter()
+        for _ in range(self._steps_per_epoch(run)):
+            state, sums = compiled.train(state, sums, self._train_examples, order, keys)
+        train_loss, train_accuracy = _averages(sums)
+        seconds = time.perf_counter() - start
+        loss, accuracy = self._evaluation(state, self._evaluation_examples)
+        evaluation = self._dataset.evaluation_name
+        metrics = {
+            "epoch": epoch + 1,
+            "step": int(state.step),
+            "learning_rate": learning_rate,
+            "train_loss": train_loss,
+            "train_accuracy": train_accuracy,
+            f"{evaluation}_loss": loss,
+            f"{evaluation}_accuracy": accuracy,
+            "images_per_second": round(int(sums.count) / seconds, 1),
+        }
+        bad_step = int(sums.bad_step)
+        if bad_step == NO_STEP and not math.isfinite(loss):
+            bad_step = int(state.step)  # the last step did it, and no batch has seen that yet
+        return state, metrics, bad_step
+
+    def _evaluation(self, state: TrainState, examples: Examples) -> tuple[float, float]:
+        """Loss and accuracy over every example, each counted once."""
+        sums = Sums.zero()
+        for start in range(0, len(examples.labels), EVALUATION_BATCH):
+            position = np.int32(start)
+            sums = self._evaluate(state.params, state.batch_stats, sums, examples, position)
+        return _averages(sums)
+
+
+def _averages(sums: Sums) -> tuple[float, float]:
+    count = int(sums.count)
+    return float(sums.loss) / count, int(sums.correct) / count
