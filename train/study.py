@@ -40,8 +40,10 @@ def run_study(config: Config) -> Report:
             "to train on"
         )
     with Display(len(todo) * config.epochs) as display:
-        if len(todo) < len(all_runs):
-            display.say(f"{study}: {len(all_runs) - len(todo)} of {len(all_runs)} runs are done")
+        display.say(
+            f"{study}: {len(all_runs)} runs of {config.epochs} epochs, "
+            f"{len(all_runs) - len(todo)} of them done"
+        )
         _train(study, todo, dataset, display)
     return build_report(study)
 
@@ -49,6 +51,10 @@ def run_study(config: Config) -> Report:
 def _train(study: Path, todo: list[RunConfig], dataset: Dataset, display: Display) -> None:
     if not todo:
         return
+    display.say(
+        f"{todo[0].model} on {todo[0].dataset}: {len(dataset.train)} examples to train on, "
+        f"{len(dataset.evaluation)} for {dataset.evaluation_name}"
+    )
     trainer = Trainer(dataset, todo[0].model)
     here = environment()
     for run in todo:
