@@ -1,13 +1,8 @@
 """RSGDM, momentum corrected by the gradient's change, for Optax."""
 
 from rsgdm_optax._baselines import nesterov, sgdm
-from rsgdm_optax._rsgdm import (
-    ScaleByRsgdmCompactState,
-    ScaleByRsgdmState,
-    rsgdm,
-    scale_by_rsgdm,
-    scale_by_rsgdm_compact,
-)
+from rsgdm_optax._compact import ScaleByRsgdmCompactState, scale_by_rsgdm_compact
+from rsgdm_optax._rsgdm import ScaleByRsgdmState, rsgdm, scale_by_rsgdm
 
 __version__ = "0.1.0"
 

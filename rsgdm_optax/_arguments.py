@@ -15,6 +15,8 @@ import numpy as np
 import optax
 from jax.typing import ArrayLike, DTypeLike
 
+FIRST_DIFFERENCES = ("zero", "gradient")
+
 
 def _as_real(value: Any) -> float:
     """The value of a Python or NumPy real number as a float; NaN if it is none."""

@@ -8,31 +8,16 @@ import optax
 from jax.typing import ArrayLike, DTypeLike
 
 from rsgdm_optax._arguments import (
+    FIRST_DIFFERENCES,
     check_accumulator_dtype,
     check_choice,
     check_decay,
     check_flag,
     check_learning_rate,
 )
+from rsgdm_optax._average import average, promote
 from rsgdm_optax._buffers import cast, keep_dtypes, zero_buffer, zero_count
-
-_FIRST_DIFFERENCES = ("zero", "gradient")
-
-
-def _average(average: jax.Array, value: jax.Array, decay: ArrayLike) -> jax.Array:
-    """β·average + (1−β)·value.
-
-    Written so that β enters only through 1−β, rounded once: the weights add up
-    to exactly 1 in any precision. Textbook order loses about 1/(1−β) units in
-    the last place in float32, a hundred of them at β = 0.999.
-    """
-    return average + (1 - decay) * (value - average)
-
-
-def _promote(gradient: jax.Array, buffer: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Both in their common dtype, explicitly: implicit promotion may be forbidden."""
-    dtype = jnp.promote_types(gradient.dtype, buffer.dtype)
-    return gradient.astype(dtype), buffer.astype(dtype)
+from rsgdm_optax._compact import scale_by_rsgdm_compact
 
 
 class ScaleByRsgdmState(NamedTuple):
@@ -113,7 +98,7 @@ def scale_by_rsgdm(
       equations (1) to (3).
     """
     decay = check_decay(decay)
-    check_choice("first_difference", first_difference, _FIRST_DIFFERENCES)
+    check_choice("first_difference", first_difference, FIRST_DIFFERENCES)
     buffer_dtype = check_accumulator_dtype(accumulator_dtype)
 
     def init_fn(params: optax.Params) -> ScaleByRsgdmState:
@@ -130,18 +115,14 @@ def scale_by_rsgdm(
         del params
 
         def difference(g: jax.Array, previous: jax.Array) -> jax.Array:
-            g, previous = _promote(g, previous)
+            g, previous = promote(g, previous)
             if first_difference == "zero":
                 previous = jnp.where(state.count == 0, g, previous)
             return g - previous
 
-        def average(value: jax.Array, buffer: jax.Array) -> jax.Array:
-            value, buffer = _promote(value, buffer)
-            return _average(buffer, value, decay)
-
         delta = jax.tree.map(difference, updates, state.previous_gradient)
-        m = jax.tree.map(average, updates, state.m)  # (1)
-        z = jax.tree.map(average, delta, state.z)  # (2)
+        m = jax.tree.map(lambda g, m: average(m, g, decay), updates, state.m)  # (1)
+        z = jax.tree.map(lambda d, z: average(z, d, decay), delta, state.z)  # (2)
         n = jax.tree.map(lambda g, m, z: cast(m + decay * z, g.dtype), updates, m, z)  # (3)
 
         def store(new: jax.Array, buffer: jax.Array) -> jax.Array:
@@ -152,109 +133,6 @@ def scale_by_rsgdm(
             m=jax.tree.map(store, m, state.m),
             z=jax.tree.map(store, z, state.z),
             previous_gradient=jax.tree.map(store, updates, state.previous_gradient),
-        )
-
-    return optax.GradientTransformation(init_fn, update_fn)
-
-
-class ScaleByRsgdmCompactState(NamedTuple):
-    """State of `scale_by_rsgdm_compact`."""
-
-    count: jax.Array  # type: ignore[assignment]  # steps taken so far (t), shape (), int32
-    m: optax.Updates  # average of the gradients from the second one on, c_t
-
-
-def scale_by_rsgdm_compact(
-    decay: ArrayLike = 0.9,
-    *,
-    first_difference: str = "zero",
-    accumulator_dtype: DTypeLike | None = None,
-) -> optax.GradientTransformation:
-    r"""The updates of `scale_by_rsgdm` from one buffer in place of three.
-
-    Written out as weights on past gradients, RSGDM needs no differences:
-
-    .. math::
-
-      c_1 &= 0, \qquad c_t = \beta c_{t-1} + (1-\beta) g_t \quad (t \ge 2) \\
-      n_t &= \beta c_t + (1-\beta) g_t
-
-    This is EMA-form Nesterov momentum whose average never sees the first
-    gradient. With ``first_difference="gradient"`` the average starts at
-    :math:`c_1 = (1-\beta) g_1`, and it is Nesterov momentum.
-
-    =====================  ===================================================
-    symbol                 name
-    =====================  ===================================================
-    :math:`\beta`          ``decay``
-    :math:`g_t`            the incoming updates (gradients)
-    :math:`c_t`            ``state.m``
-    :math:`t`              ``state.count``
-    :math:`n_t`            the outgoing updates
-    =====================  ===================================================
-
-    The two forms agree, up to rounding, while ``decay`` is constant. With a
-    decay that changes from step to step only `scale_by_rsgdm` is Algorithm 1.
-
-    Args:
-      decay: β, a real number in [0, 1). A JAX array (from
-        ``optax.inject_hyperparams``) is used without being checked.
-      first_difference: ``"zero"`` is the paper; ``"gradient"`` takes g₀ = 0.
-      accumulator_dtype: dtype of the buffer; None keeps each parameter's own.
-
-    Returns:
-      An ``optax.GradientTransformation`` with state ``ScaleByRsgdmCompactState``.
-      Updates have the gradients' shapes and dtypes, the buffer the parameters'
-      shapes and shardings; none of them changes from step to step.
-
-    Raises:
-      ValueError: as `scale_by_rsgdm`.
-
-    Memory:
-      One buffer the size of the parameters, and one int32.
-
-    Example:
-      >>> import jax.numpy as jnp
-      >>> from rsgdm_optax import scale_by_rsgdm_compact
-      >>> transformation = scale_by_rsgdm_compact(decay=0.5)
-      >>> state = transformation.init(jnp.array(0.0))
-      >>> for gradient in (1.0, 2.0, 3.0):
-      ...     n, state = transformation.update(jnp.array(gradient), state)
-      ...     print(f"c = {state.m:.3f}  n = {n:.3f}")
-      c = 0.000  n = 0.500
-      c = 1.000  n = 1.500
-      c = 2.000  n = 2.500
-
-    References:
-      Algorithm 1 of the paper (see `scale_by_rsgdm`) with its three recursions
-      written as weights on past gradients; the derivation is in the README.
-    """
-    decay = check_decay(decay)
-    check_choice("first_difference", first_difference, _FIRST_DIFFERENCES)
-    buffer_dtype = check_accumulator_dtype(accumulator_dtype)
-
-    def init_fn(params: optax.Params) -> ScaleByRsgdmCompactState:
-        return ScaleByRsgdmCompactState(
-            count=zero_count(params), m=zero_buffer(params, buffer_dtype)
-        )
-
-    def update_fn(
-        updates: optax.Updates, state: ScaleByRsgdmCompactState, params: optax.Params | None = None
-    ) -> tuple[optax.Updates, ScaleByRsgdmCompactState]:
-        del params
-
-        def average(g: jax.Array, buffer: jax.Array) -> jax.Array:
-            g, c = _promote(g, buffer)
-            new = _average(c, g, decay)
-            return jnp.where(state.count == 0, c, new) if first_difference == "zero" else new
-
-        def corrected(g: jax.Array, c: jax.Array) -> jax.Array:
-            return cast(_average(c, g.astype(c.dtype), decay), g.dtype)
-
-        c = jax.tree.map(average, updates, state.m)
-        return jax.tree.map(corrected, updates, c), ScaleByRsgdmCompactState(
-            count=optax.safe_increment(state.count),
-            m=jax.tree.map(lambda new, buffer: cast(new, buffer.dtype), c, state.m),
         )
 
     return optax.GradientTransformation(init_fn, update_fn)

@@ -39,6 +39,7 @@ def run_study(config: Config) -> Report:
             f"batch_size: {config.batch_size} is more than the {len(dataset.train)} examples "
             "to train on"
         )
+    study.mkdir(parents=True, exist_ok=True)  # an impossible folder is known before training
     with Display(len(todo) * config.epochs) as display:
         display.say(
             f"{study}: {len(all_runs)} runs of {config.epochs} epochs, "
