@@ -4,7 +4,7 @@ PYTHON ?=
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: help demo tune-demo test test-versions lint format types check clean
+.PHONY: help demo tune-demo figures test test-versions lint format types check clean
 
 help:
 	@echo "make demo           train the demo study on bundled digits (about a minute)"
@@ -12,6 +12,7 @@ help:
 	@echo "make check          lint and types"
 	@echo "make format         format the code"
 	@echo "make tune-demo      choose the demo's learning rates on validation examples"
+	@echo "make figures        draw the figures of docs/theory.md"
 	@echo "make test-versions  the library's tests on the newest and the oldest Python and jax"
 	@echo "make clean          remove environments and caches; runs/ stays"
 
@@ -22,7 +23,7 @@ $(VENV)/bin/python:
 # One stamp an extra: `make demo` does not wait for the developer's tools.
 $(VENV)/installed-%: pyproject.toml | $(VENV)/bin/python
 	@echo "installing rsgdm_optax[$*] into $(VENV)"
-	@$(RUN) -m pip install -q -e '.[$*]'
+	@$(RUN) -m pip install -q --disable-pip-version-check -e '.[$*]'
 	@touch $@
 
 demo: $(VENV)/installed-train
@@ -47,6 +48,9 @@ check: lint types
 format: $(VENV)/installed-dev
 	$(RUN) -m ruff check --fix .
 	$(RUN) -m ruff format .
+
+figures: $(VENV)/installed-train
+	$(RUN) docs/make_figures.py
 
 test-versions:
 	tools/test-versions

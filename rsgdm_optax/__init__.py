@@ -1,5 +1,6 @@
 """RSGDM, momentum corrected by the gradient's change, for Optax."""
 
+from rsgdm_optax import analysis, convert
 from rsgdm_optax._baselines import nesterov, sgdm
 from rsgdm_optax._compact import ScaleByRsgdmCompactState, scale_by_rsgdm_compact
 from rsgdm_optax._rsgdm import ScaleByRsgdmState, rsgdm, scale_by_rsgdm
@@ -9,6 +10,8 @@ __version__ = "0.1.0"
 __all__ = [
     "ScaleByRsgdmCompactState",
     "ScaleByRsgdmState",
+    "analysis",
+    "convert",
     "nesterov",
     "rsgdm",
     "scale_by_rsgdm",

@@ -28,7 +28,10 @@ def _as_real(value: Any) -> float:
     )
     if isinstance(value, bool | np.bool_) or not is_real:
         return math.nan
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
 
 
 def check_decay(decay: ArrayLike, name: str = "decay") -> ArrayLike:
@@ -75,9 +78,10 @@ def check_accumulator_dtype(accumulator_dtype: DTypeLike | None) -> np.dtype[Any
         dtype = np.dtype(accumulator_dtype)
     except TypeError:
         dtype = np.dtype(object)
-    if not jnp.issubdtype(dtype, jnp.inexact):
+    # JAX promotes no floats of 8 bits or fewer.
+    if not jnp.issubdtype(dtype, jnp.inexact) or dtype.itemsize < 2:
         raise ValueError(
-            "accumulator_dtype must be a floating-point or complex dtype, or None for the "
-            f"parameters' own, got {accumulator_dtype!r}."
+            "accumulator_dtype must be a floating-point or complex dtype of 16 bits or more, or "
+            f"None for the parameters' own, got {accumulator_dtype!r}."
         )
     return jax.dtypes.canonicalize_dtype(dtype)

@@ -1,5 +1,7 @@
 """What RSGDM is measured against, in its own convention, from optax's own parts."""
 
+import jax
+import jax.numpy as jnp
 import optax
 from jax.typing import ArrayLike, DTypeLike
 
@@ -29,7 +31,7 @@ def sgdm(
     :math:`\alpha_t`       ``learning_rate``
     :math:`\beta`          ``decay``
     :math:`g_t`            the incoming updates (gradients)
-    :math:`m_t / (1-\beta)`  ``optax.tree.get(state, "trace")``
+    :math:`m_t`            ``optax.tree.get(state, "trace")``
     =====================  ===================================================
 
     Args:
@@ -39,10 +41,12 @@ def sgdm(
 
     Returns:
       An ``optax.GradientTransformation``. Updates have the gradients' shapes
-      and dtypes, the buffer the parameters' shapes.
+      and dtypes, the buffer the parameters' shapes and shardings; none of them
+      changes from step to step.
 
     Raises:
-      ValueError: if an argument is not as described.
+      ValueError: when built, if an argument is not as described; in ``init``, if
+        ``accumulator_dtype`` is real and a parameter is complex.
 
     Memory:
       One buffer the size of the parameters.
@@ -88,7 +92,7 @@ def nesterov(
     :math:`\alpha_t`       ``learning_rate``
     :math:`\beta`          ``decay``
     :math:`g_t`            the incoming updates (gradients)
-    :math:`m_t / (1-\beta)`  ``optax.tree.get(state, "trace")``
+    :math:`m_t`            ``optax.tree.get(state, "trace")``
     =====================  ===================================================
 
     Args:
@@ -98,10 +102,12 @@ def nesterov(
 
     Returns:
       An ``optax.GradientTransformation``. Updates have the gradients' shapes
-      and dtypes, the buffer the parameters' shapes.
+      and dtypes, the buffer the parameters' shapes and shardings; none of them
+      changes from step to step.
 
     Raises:
-      ValueError: if an argument is not as described.
+      ValueError: when built, if an argument is not as described; in ``init``, if
+        ``accumulator_dtype`` is real and a parameter is complex.
 
     Memory:
       One buffer the size of the parameters.
@@ -132,14 +138,19 @@ def _momentum(
     *,
     nesterov: bool,
 ) -> optax.GradientTransformation:
-    # optax.trace rather than optax.ema: it also has the Nesterov form, and no
-    # step counter, so that a sharded state keeps its shardings.
+    # optax.trace rather than optax.ema: it also has the Nesterov form, and no step counter. Scaling
+    # comes first, so that the trace is m_t and no (1−β)⁻¹ times as large, which overflows float16.
     decay = check_decay(decay)
     buffer_dtype = check_accumulator_dtype(accumulator_dtype)
+
+    def widen(g: jax.Array, _param: object) -> jax.Array:
+        return g if buffer_dtype is None else g.astype(jnp.promote_types(g.dtype, buffer_dtype))
+
     return keep_dtypes(
         optax.chain(
-            optax.trace(decay, nesterov=nesterov, accumulator_dtype=buffer_dtype),
+            optax.stateless_with_tree_map(widen),
             optax.scale(1 - decay),
+            optax.trace(decay, nesterov=nesterov, accumulator_dtype=buffer_dtype),
             optax.scale_by_learning_rate(check_learning_rate(learning_rate)),
         ),
         buffer_dtype,

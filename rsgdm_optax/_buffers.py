@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec, SingleDeviceSharding
 
 
 def zero_buffer(params: optax.Params, dtype: np.dtype[Any] | None) -> optax.Updates:
@@ -42,21 +42,38 @@ def check_complex(params: optax.Params, dtype: np.dtype[Any] | None) -> None:
 
 
 def _dtype(leaf: Any) -> np.dtype[Any]:
-    return np.dtype(leaf.dtype) if hasattr(leaf, "dtype") else jnp.result_type(leaf)
+    """The leaf's dtype as JAX would store it."""
+    return jax.dtypes.canonicalize_dtype(
+        leaf.dtype if hasattr(leaf, "dtype") else jnp.result_type(leaf)
+    )
 
 
 def zero_count(params: optax.Params) -> jax.Array:
-    """A step counter at zero, on every device that holds a shard of the parameters.
+    """A step counter at zero, placed as `place_count` says."""
+    return place_count(jnp.zeros([], jnp.int32), params)
 
-    Left on one device, it would come back from the first jitted update
-    replicated over the mesh, and the second update would compile again.
+
+def place_count(count: jax.Array, params: optax.Params) -> jax.Array:
+    """A step counter on every device that the parameters were put on, if they were.
+
+    Left where it was made, it would come back from the first jitted update
+    on the parameters' devices, and the second update would compile again.
     """
     for leaf in jax.tree.leaves(params):
-        sharding = None if isinstance(leaf, jax.core.Tracer) else getattr(leaf, "sharding", None)
+        if isinstance(leaf, jax.core.Tracer | np.ndarray):
+            continue
+        sharding = getattr(leaf, "sharding", None)
         if isinstance(sharding, NamedSharding) and isinstance(sharding.mesh, Mesh):
-            replicated = NamedSharding(sharding.mesh, PartitionSpec())
-            return jnp.zeros([], jnp.int32, device=replicated)
-    return jnp.zeros([], jnp.int32)
+            sharding = NamedSharding(sharding.mesh, PartitionSpec())
+            return jnp.asarray(jax.device_put(count, sharding))
+        if isinstance(sharding, SingleDeviceSharding) and getattr(leaf, "committed", True):
+            return jnp.asarray(jax.device_put(count, sharding))
+    return count
+
+
+def as_arrays(updates: optax.Updates) -> optax.Updates:
+    """Gradients as JAX arrays: NumPy's float64 and Python's floats in a dtype that JAX has."""
+    return jax.tree.map(jnp.asarray, updates)
 
 
 def cast(x: jax.Array, dtype: np.dtype[Any]) -> jax.Array:
@@ -82,11 +99,15 @@ def keep_dtypes(
     def init_fn(params: optax.Params) -> optax.OptState:
         check_complex(params, accumulator_dtype)
         state = inner.init(params)
-        return like(state, state)  # strongly typed, even for weakly typed parameters
+        state = like(state, state)  # strongly typed, even for weakly typed parameters
+        return jax.tree.map(
+            lambda x: place_count(x, params) if jnp.issubdtype(x.dtype, jnp.integer) else x, state
+        )
 
     def update_fn(
         updates: optax.Updates, state: optax.OptState, params: optax.Params | None = None
     ) -> tuple[optax.Updates, optax.OptState]:
+        updates = as_arrays(updates)
         new_updates, new_state = inner.update(updates, state, params)
         return like(new_updates, updates), like(new_state, state)
 

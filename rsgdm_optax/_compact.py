@@ -14,7 +14,7 @@ from rsgdm_optax._arguments import (
     check_decay,
 )
 from rsgdm_optax._average import average, promote
-from rsgdm_optax._buffers import cast, zero_buffer, zero_count
+from rsgdm_optax._buffers import as_arrays, cast, zero_buffer, zero_count
 
 
 class ScaleByRsgdmCompactState(NamedTuple):
@@ -53,8 +53,10 @@ def scale_by_rsgdm_compact(
     :math:`n_t`            the outgoing updates
     =====================  ===================================================
 
-    The two forms agree, up to rounding, while ``decay`` is constant. With a
-    decay that changes from step to step only `scale_by_rsgdm` is Algorithm 1.
+    The two forms agree, up to rounding, for finite gradients and a constant
+    ``decay``. With a decay that changes from step to step only `scale_by_rsgdm`
+    is Algorithm 1. A first gradient that is not finite stays in the paper's
+    averages for good, but leaves this one after a single update.
 
     Args:
       decay: β, a real number in [0, 1). A JAX array (from
@@ -102,6 +104,7 @@ def scale_by_rsgdm_compact(
         updates: optax.Updates, state: ScaleByRsgdmCompactState, params: optax.Params | None = None
     ) -> tuple[optax.Updates, ScaleByRsgdmCompactState]:
         del params
+        updates = as_arrays(updates)
 
         def average_but_first(g: jax.Array, c: jax.Array) -> jax.Array:
             if first_difference == "zero":

@@ -16,7 +16,7 @@ from rsgdm_optax._arguments import (
     check_learning_rate,
 )
 from rsgdm_optax._average import average, promote
-from rsgdm_optax._buffers import cast, keep_dtypes, zero_buffer, zero_count
+from rsgdm_optax._buffers import as_arrays, cast, keep_dtypes, zero_buffer, zero_count
 from rsgdm_optax._compact import scale_by_rsgdm_compact
 
 
@@ -61,7 +61,8 @@ def scale_by_rsgdm(
 
     Args:
       decay: β, a real number in [0, 1), the same for both averages. A JAX array
-        (from ``optax.inject_hyperparams``) is used without being checked.
+        (from ``optax.inject_hyperparams``) is used without being checked, in the
+        dtype it has: there 0.9 is 0.8984 if the parameters are bfloat16.
       first_difference: ``"zero"`` is the paper, which has no g₀. ``"gradient"``
         takes g₀ = 0, so Δg₁ = g₁; RSGDM is then exactly EMA-form Nesterov momentum.
       accumulator_dtype: dtype of the three buffers; None keeps each parameter's
@@ -113,6 +114,7 @@ def scale_by_rsgdm(
         updates: optax.Updates, state: ScaleByRsgdmState, params: optax.Params | None = None
     ) -> tuple[optax.Updates, ScaleByRsgdmState]:
         del params
+        updates = as_arrays(updates)
 
         def difference(g: jax.Array, previous: jax.Array) -> jax.Array:
             g, previous = promote(g, previous)
@@ -180,7 +182,7 @@ def rsgdm(
       have the gradients' shapes and dtypes.
 
     Raises:
-      ValueError: if an argument is not as described.
+      ValueError: as `scale_by_rsgdm`.
 
     Memory:
       Three buffers the size of the parameters; one if ``compact``.

@@ -1,22 +1,25 @@
 """Every setting of a study: names, defaults, presets, what is allowed.
 
-`Config` describes one study, `RunConfig` one of its runs. Nothing else in
-`train` holds a default.
+`Config` describes one study, `RunConfig` one of its runs.
 """
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
+
 from train.errors import InputError
-from train.optimizers import OPTIMIZERS
+from train.optimizers import OPTIMIZERS, ema_rate
 from train.resnet import MODELS
 
 DATASETS = ("digits",)
 LR_CONVENTIONS = ("ema", "heavy_ball")
 DTYPES = ("float32",)
 PARALLEL = ("jit",)
+MOST_RUNS = 10_000
+FLOAT32 = np.finfo(np.float32)
 
 # Part of the program's design, refused with a line of its own until it is built.
 _PLANNED = {
@@ -156,35 +159,62 @@ def check(config: Config) -> None:
     """Raises `InputError` at the first setting that makes no sense."""
     _choice("dataset", config.dataset, DATASETS)
     _choice("model", config.model, tuple(MODELS))
-    if not config.optimizers:
-        raise InputError("optimizers: none given")
-    for name in config.optimizers:
-        _choice("optimizers", name, tuple(OPTIMIZERS))
-        if config.optimizers.count(name) > 1:
-            raise InputError(f"optimizers: {name} is given twice")
-    first, end = config.seeds
-    if not 0 <= first < end <= 2**31:
-        raise InputError(f"seeds: {first}:{end} is empty or out of range; allowed are 0 to 2^31-1")
+    _check_runs(config)
     for name, low in (("epochs", 1), ("halve_every", 1), ("batch_size", 1)):
         _whole(name, getattr(config, name), low)
     if config.train_examples is not None:
         _whole("train_examples", config.train_examples, 1)
     _whole("validation_examples", config.validation_examples, 0)
     _choice("lr_convention", config.lr_convention, LR_CONVENTIONS)
-    _number("decay", config.decay, 0 <= config.decay < 1, "a number in [0, 1)")
-    _number("weight_decay", config.weight_decay, config.weight_decay >= 0, "0 or more")
-    for name in config.optimizers:
-        rate = _rate(config, name)
-        _number(f"learning_rate of {name}", rate, rate > 0, "a positive number")
-    if isinstance(config.learning_rate, Mapping):
-        for name in config.learning_rate:
-            _choice("learning_rate", name, tuple(OPTIMIZERS))
+    _number("decay", config.decay, lambda decay: 0 <= decay < 1, "a number in [0, 1)")
+    _number("weight_decay", config.weight_decay, lambda decay: decay >= 0, "a number of 0 or more")
+    _check_rates(config)
+    for name in ("augment", "distributed"):
+        if not isinstance(getattr(config, name), bool):
+            raise InputError(f"{name}: {getattr(config, name)!r} is neither True nor False")
     _choice("dtype", config.dtype, DTYPES)
     _choice("parallel", config.parallel, PARALLEL)
     if config.distributed:
         raise InputError("distributed: not available yet; training runs on one device")
     if config.data_dir is not None:
         raise InputError("data_dir: not available yet; digits come with scikit-learn")
+    if not isinstance(config.output, str) or not config.output:
+        raise InputError(f"output: {config.output!r} is no folder's name")
+
+
+def _check_runs(config: Config) -> None:
+    if isinstance(config.optimizers, str) or not config.optimizers:
+        raise InputError(f"optimizers: {config.optimizers!r} is not a tuple of names")
+    for name in config.optimizers:
+        _choice("optimizers", name, tuple(OPTIMIZERS))
+        if config.optimizers.count(name) > 1:
+            raise InputError(f"optimizers: {name} is given twice")
+    match config.seeds:
+        case (int(first), int(end)) if 0 <= first < end <= 2**31:
+            pass
+        case _:
+            text = (
+                ":".join(map(str, config.seeds))
+                if isinstance(config.seeds, tuple)
+                else config.seeds
+            )
+            raise InputError(f"seeds: {text} is not A:B with 0 <= A < B <= 2^31")
+    count = len(config.optimizers) * (end - first)
+    if count > MOST_RUNS:
+        raise InputError(f"seeds: {first}:{end} makes {count} runs; {MOST_RUNS} are allowed")
+
+
+def _check_rates(config: Config) -> None:
+    rates = config.learning_rate
+    if not isinstance(rates, Mapping):
+        rates = dict.fromkeys(config.optimizers, rates)
+    for name in (*rates, *config.optimizers):
+        _choice("learning_rate", name, tuple(OPTIMIZERS))
+        rate = rates[name] if name in rates else _rate(config, name)
+        _number(f"learning_rate of {name}", rate, lambda rate: rate > 0, "a positive number")
+        alpha = ema_rate(name, rate, config.lr_convention, config.decay)
+        if not float(FLOAT32.tiny) <= alpha <= float(FLOAT32.max):
+            raise InputError(f"learning_rate of {name}: {rate!r} is out of float32's range")
 
 
 def _rate(config: Config, optimizer: str) -> float:
@@ -199,20 +229,23 @@ def _rate(config: Config, optimizer: str) -> float:
     return config.learning_rate[optimizer]
 
 
-def _choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
+def _choice(name: str, value: object, allowed: tuple[str, ...]) -> None:
     if value in allowed:
         return
     planned = _PLANNED.get(name, ())
-    if any(value == p or (p.endswith(":") and value.startswith(p)) for p in planned):
+    if isinstance(value, str) and any(
+        value == p or (p.endswith(":") and value.startswith(p)) for p in planned
+    ):
         raise InputError(f"{name}: {value} is not available yet; available: {', '.join(allowed)}")
     raise InputError(f"{name}: {value!r} is unknown; allowed: {', '.join(allowed)}")
 
 
-def _whole(name: str, value: int, low: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < low:
-        raise InputError(f"{name}: {value!r} is not a whole number of {low} or more")
+def _whole(name: str, value: object, low: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value < 2**31:
+        raise InputError(f"{name}: {value!r} is not a whole number of {low} or more, below 2^31")
 
 
-def _number(name: str, value: float, is_allowed: bool, allowed: str) -> None:  # noqa: FBT001
-    if not (math.isfinite(value) and is_allowed):
+def _number(name: str, value: object, is_allowed: Callable[[float], bool], allowed: str) -> None:
+    is_real = isinstance(value, int | float) and not isinstance(value, bool)
+    if not (is_real and math.isfinite(value) and is_allowed(value)):  # type: ignore[arg-type]
         raise InputError(f"{name}: {value!r} is not {allowed}")

@@ -38,7 +38,7 @@ class Dataset:
     std: np.ndarray
 
 
-def load(name: str, *, train_examples: int | None = None, validation_examples: int = 0) -> Dataset:
+def load(name: str, *, train_examples: int | None, validation_examples: int) -> Dataset:
     """Loads a data set and selects its examples.
 
     Raises:
@@ -48,12 +48,13 @@ def load(name: str, *, train_examples: int | None = None, validation_examples: i
     classes = int(train.labels.max()) + 1
     evaluation, evaluation_name = test, "test"
     if validation_examples:
-        chosen = _stratified(train.labels, validation_examples, "validation_examples")
+        chosen = _stratified(train.labels, validation_examples, "validation_examples", keep=1)
         evaluation, evaluation_name = train.take(chosen), "validation"
         train = train.take(np.setdiff1d(np.arange(len(train)), chosen))
     if train_examples is not None:
-        train = train.take(_stratified(train.labels, train_examples, "train_examples"))
+        train = train.take(_stratified(train.labels, train_examples, "train_examples", keep=0))
     axes = (0, 1, 2)
+    std = train.images.std(axes, dtype=np.float64)
     return Dataset(
         train=train,
         evaluation=evaluation,
@@ -61,18 +62,23 @@ def load(name: str, *, train_examples: int | None = None, validation_examples: i
         classes=classes,
         can_flip=can_flip,
         mean=train.images.mean(axes, dtype=np.float64).astype(np.float32),
-        # A constant channel carries nothing; dividing by one leaves it at zero.
-        std=(train.images.std(axes, dtype=np.float64).astype(np.float32) + 1e-12),
+        # A constant channel is left as it is, at zero.
+        std=np.where(std > 0, std, 1.0).astype(np.float32),
     )
 
 
-def _stratified(labels: np.ndarray, count: int, name: str) -> np.ndarray:
-    """Indices of `count` examples, each class by its share, evenly spaced over the file's order."""
+def _stratified(labels: np.ndarray, count: int, name: str, *, keep: int) -> np.ndarray:
+    """Indices of `count` examples, each class by its share, evenly spaced over the file's order.
+
+    Raises:
+      InputError: if there is not one for each class, or not `keep` left for each.
+    """
     classes, totals = np.unique(labels, return_counts=True)
-    if not len(classes) <= count <= len(labels) - len(classes):
+    least, most = len(classes), len(labels) - keep * len(classes)
+    if not least <= count <= most:
         raise InputError(
             f"{name}: {count} is out of range; of {len(labels)} examples in {len(classes)} "
-            f"classes, {len(classes)} to {len(labels) - len(classes)} can be taken"
+            f"classes, {least} to {most} can be taken"
         )
     # Largest remainders: the shares are rounded so that they add up to `count`.
     shares = count * totals / len(labels)
@@ -92,7 +98,7 @@ def _digits() -> tuple[Split, Split, bool]:
 
     bunch = datasets.load_digits()
     everything = Split(bunch.images.astype(np.uint8)[..., None], bunch.target.astype(np.int32))
-    test = _stratified(everything.labels, len(everything) // 4, "test examples")
+    test = _stratified(everything.labels, len(everything) // 4, "test examples", keep=1)
     train = np.setdiff1d(np.arange(len(everything)), test)
     return everything.take(train), everything.take(test), False
 

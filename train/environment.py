@@ -13,7 +13,7 @@ import jax
 _PACKAGES = ("rsgdm_optax", "jax", "jaxlib", "flax", "optax", "numpy")
 
 
-def environment() -> dict[str, Any]:
+def environment(*, parallel: str) -> dict[str, Any]:
     """The facts that a figure may depend on, beside the settings."""
     devices = jax.devices()
     return {
@@ -27,6 +27,7 @@ def environment() -> dict[str, Any]:
         "device": devices[0].device_kind,
         "devices": len(devices),
         "devices_used": 1,
+        "parallel": parallel,
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
     }
 

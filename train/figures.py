@@ -14,7 +14,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodF
 from train.records import write_bytes
 
 # Okabe and Ito's colours, told apart by colour-blind readers; the dashes help in grey.
-_STYLES = {
+STYLES = {
     "sgdm": ("#000000", "-"),
     "rsgdm": ("#D55E00", "-"),
     "nesterov": ("#0072B2", (0, (4, 2))),
@@ -24,7 +24,7 @@ _STYLES = {
     "nadam": ("#56B4E9", "-"),
     "adan": ("#B8A800", "-"),
 }
-_SETTINGS: Any = {
+SETTINGS: Any = {
     "font.size": 9,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -51,7 +51,7 @@ def draw_figures(folder: Path, curves: Mapping[str, Curves], evaluation: str) ->
         f"{evaluation}_accuracy": f"{evaluation.capitalize()} accuracy (%)",
         f"{evaluation}_loss": f"{evaluation.capitalize()} loss",
     }
-    with mpl.rc_context(_SETTINGS):
+    with mpl.rc_context(SETTINGS):
         for measure, label in names.items():
             figure = _draw(curves[measure], label, is_accuracy=measure.endswith("accuracy"))
             _write(folder / measure, figure)
@@ -93,7 +93,7 @@ def _plot(axes: Axes, values: Mapping[str, np.ndarray], first: int = 1) -> None:
         epochs = np.arange(first, rows.shape[1] + 1)
         shown = rows[:, first - 1 :]
         mean = shown.mean(axis=0)
-        colour, dashes = _STYLES[optimizer]
+        colour, dashes = STYLES[optimizer]
         label = f"{optimizer} (n = {len(rows)})"
         axes.plot(epochs, mean, color=colour, linestyle=dashes, label=label)
         if len(rows) > 1:

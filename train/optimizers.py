@@ -3,7 +3,10 @@
 import functools
 from collections.abc import Callable
 
+import jax
+import jax.numpy as jnp
 import optax
+from jax.typing import ArrayLike
 
 import rsgdm_optax
 
@@ -37,11 +40,16 @@ def ema_rate(optimizer: str, learning_rate: float, convention: str, decay: float
 
 
 def step_schedule(learning_rate: float, *, halve_every: int) -> optax.Schedule:
-    """Halves the rate after every `halve_every` steps; exact, as powers of two are.
+    """Halves the rate after every `halve_every` steps: exactly, and at exactly that step.
 
-    A piecewise constant schedule would trace an operation for every boundary.
+    In whole numbers: optax's staircase divides in floating point, and under jit is a step late at
+    some boundaries; its piecewise constant schedule traces an operation for every boundary.
     """
-    return optax.exponential_decay(learning_rate, halve_every, 0.5, staircase=True)
+
+    def schedule(count: ArrayLike) -> jax.Array:
+        return jnp.ldexp(jnp.float32(learning_rate), -(jnp.asarray(count) // halve_every))
+
+    return schedule
 
 
 def make_optimizer(

@@ -92,6 +92,8 @@ def _learning_rates(texts: list[str], preset: Config) -> float | dict[str, float
         name, equals, value = text.partition("=")
         if not equals:
             raise InputError(f"learning_rate: {text!r} is not NAME=VALUE; or give one rate alone")
+        if sum(other.startswith(f"{name}=") for other in texts) > 1:
+            raise InputError(f"learning_rate: {name} is given twice")
         rates[name] = number(f"learning_rate of {name}", value)
     return rates
 

@@ -3,10 +3,7 @@
 python train/report.py STUDY
 """
 
-import argparse
 import dataclasses
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +11,13 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from train import command
 from train.comparison import BASELINE, Difference, Spread, paired_difference
+from train.config import RunConfig
 from train.errors import InputError
 from train.figures import draw_figures
-from train.records import REPORT, RunFolder, run_folders, write_bytes, write_json
+from train.options import Parser
+from train.records import REPORT, Run, load_runs, run_folders, write_bytes, write_json
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Report:
             f"{self.evaluation} accuracy %",
             f"{self.evaluation} loss",
             "train accuracy %",
-            f"accuracy − {BASELINE}, points (95 % interval)",
+            f"− {BASELINE}, points [95 %]",
         ]
 
     def cells(self) -> list[list[str]]:
@@ -105,82 +105,82 @@ def build_report(study: Path) -> Report:
     """Reads every finished run of a study and writes table, numbers and figures.
 
     Raises:
-      InputError: if the folder is no study, or holds no finished run.
+      InputError: if the folder is no study, holds no finished run, or a file is damaged.
     """
-    folders = run_folders(study)
-    finished = [folder for folder in folders if folder.is_finished]
-    if not finished:
+    runs = load_runs(study)
+    if not runs:
         raise InputError(f"{study}: holds no finished run")
-    by_optimizer: dict[str, dict[int, RunFolder]] = {}
-    for folder in finished:
-        config = folder.config()
-        by_optimizer.setdefault(config["optimizer"], {})[config["seed"]] = folder
-    order = sorted(by_optimizer, key=lambda name: (name != BASELINE, name != "rsgdm", name))
-    results = {
-        name: {seed: folder.result() for seed, folder in sorted(by_optimizer[name].items())}
-        for name in order
-    }
-    first = finished[0].config()
-    evaluation = "validation" if first["validation_examples"] else "test"
+    names = {run.config.optimizer for run in runs}
+    order = sorted(names, key=lambda name: (name != BASELINE, name != "rsgdm", name))
+    by_optimizer = {name: [run for run in runs if run.config.optimizer == name] for name in order}
+    evaluation = "validation" if runs[0].config.validation_examples else "test"
     report = Report(
         folder=study / REPORT,
-        title=_title(first, evaluation),
+        title=_title(runs[0].config),
         evaluation=evaluation,
         rows=[
-            _row(name, results, evaluation, next(iter(by_optimizer[name].values())))
-            for name in order
+            _row(name, of_name, by_optimizer.get(BASELINE, []), f"{evaluation}_accuracy")
+            for name, of_name in by_optimizer.items()
         ],
-        unfinished=len(folders) - len(finished),
+        unfinished=len(run_folders(study)) - len(runs),
     )
     report.folder.mkdir(exist_ok=True)
     write_bytes(report.folder / "table.md", _markdown(report).encode())
-    write_json(report.folder / "results.json", _numbers(report, results, finished))
-    draw_figures(report.folder, _curves(by_optimizer, results, evaluation), evaluation)
+    write_json(report.folder / "results.json", _numbers(report, runs))
+    draw_figures(report.folder, _curves(by_optimizer, evaluation), evaluation)
     return report
 
 
-def _row(name: str, results: dict[str, Any], evaluation: str, folder: RunFolder) -> Row:
-    done = {s: r for s, r in results[name].items() if r["status"] == "done"}
-    baseline = {s: r for s, r in results.get(BASELINE, {}).items() if r["status"] == "done"}
-    measure = f"{evaluation}_accuracy"
+def _row(name: str, runs: list[Run], baseline: list[Run], measure: str) -> Row:
+    done = [run.result for run in runs if run.is_done]
     return Row(
         optimizer=name,
-        learning_rate=folder.metrics()[0]["learning_rate"],
-        accuracy=Spread.of([r[measure] for r in done.values()]),
-        loss=Spread.of([r[f"{evaluation}_loss"] for r in done.values()]),
-        train_accuracy=Spread.of([r["clean_train_accuracy"] for r in done.values()]),
-        difference=paired_difference(
-            {s: r[measure] for s, r in done.items()}, {s: r[measure] for s, r in baseline.items()}
-        ),
-        diverged=len(results[name]) - len(done),
+        learning_rate=runs[0].metrics[0]["learning_rate"],
+        accuracy=Spread.of([result[measure] for result in done]),
+        loss=Spread.of([result[measure.replace("accuracy", "loss")] for result in done]),
+        train_accuracy=Spread.of([result["clean_train_accuracy"] for result in done]),
+        difference=paired_difference(_by_seed(runs, measure), _by_seed(baseline, measure)),
+        diverged=len(runs) - len(done),
     )
+
+
+def _by_seed(runs: list[Run], measure: str) -> dict[int, float]:
+    return {run.config.seed: run.result[measure] for run in runs if run.is_done}
 
 
 def _curves(
-    by_optimizer: dict[str, dict[int, RunFolder]], results: dict[str, Any], evaluation: str
+    by_optimizer: dict[str, list[Run]], evaluation: str
 ) -> dict[str, dict[str, list[list[float]]]]:
-    measures = [
-        f"{split}_{what}" for split in ("train", evaluation) for what in ("accuracy", "loss")
+    """Measure, optimizer, run, epoch."""
+    splits = ("train", evaluation)
+    measures = [f"{split}_{what}" for split in splits for what in ("accuracy", "loss")]
+    return {
+        measure: {
+            name: [[line[measure] for line in run.metrics] for run in runs if run.is_done]
+            for name, runs in by_optimizer.items()
+        }
+        for measure in measures
+    }
+
+
+def _title(config: RunConfig) -> str:
+    parts = [f"{config.model} on {config.dataset}"]
+    if config.train_examples is not None:
+        parts.append(f"{config.train_examples} examples")
+    if config.validation_examples:
+        parts.append(f"{config.validation_examples} held out")
+    if not config.augment:
+        parts.append("no augmentation")
+    parts += [
+        f"{config.epochs} epochs",
+        f"batch {config.batch_size}",
+        f"rate halved every {config.halve_every} epochs",
+        f"decay {config.decay:g}",
+        f"weight decay {config.weight_decay:g}",
     ]
-    curves: dict[str, dict[str, list[list[float]]]] = {measure: {} for measure in measures}
-    for name, by_seed in results.items():
-        for seed, result in by_seed.items():
-            if result["status"] != "done":
-                continue
-            lines = by_optimizer[name][seed].metrics()
-            for measure in measures:
-                curves[measure].setdefault(name, []).append([line[measure] for line in lines])
-    return curves
-
-
-def _title(config: dict[str, Any], evaluation: str) -> str:
-    subset = "" if config["train_examples"] is None else f", {config['train_examples']} examples"
-    held_out = f", {config['validation_examples']} held out" if evaluation == "validation" else ""
-    return (
-        f"{config['model']} on {config['dataset']}{subset}{held_out}, {config['epochs']} epochs, "
-        f"batch {config['batch_size']}, rate halved every {config['halve_every']} epochs, "
-        f"decay {config['decay']:g}, weight decay {config['weight_decay']:g}"
-    )
+    if config.lr_convention != "ema":
+        parts.append(f"rates given as {config.lr_convention}")
+    return ", ".join(parts)
 
 
 def _spread(spread: Spread, scale: float, digits: int) -> str:
@@ -200,51 +200,42 @@ def _difference(difference: Difference | None) -> str:
 
 
 def _markdown(report: Report) -> str:
-    header = report.header()
-    lines = [header, ["---"] * len(header), *report.cells()]
-    table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    table = markdown_table(report.header(), report.cells())
     return table + "\n\n" + "\n".join(report.notes()) + "\n"
 
 
-def _numbers(report: Report, results: dict[str, Any], finished: list[RunFolder]) -> dict[str, Any]:
+def markdown_table(header: list[str], rows: list[list[str]]) -> str:
+    """A table in Markdown, without a line end."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _numbers(report: Report, runs: list[Run]) -> dict[str, Any]:
+    environments: list[dict[str, Any]] = []
+    for run in runs:
+        here = {key: value for key, value in run.environment.items() if key != "started"}
+        if here not in environments:
+            environments.append(here)
     return {
         "study": report.title,
         "evaluation": report.evaluation,
         "baseline": BASELINE,
         "unfinished": report.unfinished,
         "optimizers": [dataclasses.asdict(row) for row in report.rows],
-        "runs": {
-            f"{name}-seed{seed}": result
-            for name, by_seed in results.items()
-            for seed, result in by_seed.items()
-        },
-        "environments": _distinct(finished),
+        "runs": {run.config.name: run.result for run in runs},
+        "environments": environments,
     }
 
 
-def _distinct(finished: list[RunFolder]) -> list[dict[str, Any]]:
-    """Every environment that a run was made in, once."""
-    seen: list[dict[str, Any]] = []
-    for folder in finished:
-        here = {k: v for k, v in folder.environments()[-1].items() if k != "started"}
-        if here not in seen:
-            seen.append(here)
-    return seen
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command; returns its exit status."""
-    parser = argparse.ArgumentParser(
+def main() -> int:
+    """Rebuilds one study's report and prints its table; returns the exit status."""
+    parser = Parser(
         prog="report.py", description="Rebuild a study's table and figures from its files."
     )
     parser.add_argument("study", metavar="STUDY", type=Path, help="folder that training wrote")
-    try:
-        build_report(parser.parse_args(arguments).study).show()
-    except InputError as error:
-        print(f"report.py: {error}", file=sys.stderr)
-        return 2
+    build_report(parser.parse_args().study).show()
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command.run("report.py", main)

@@ -59,12 +59,18 @@ class Trainer:
 
     def run(self, run: RunConfig, folder: RunFolder, display: Display) -> dict[str, Any]:
         """Trains one run, writing metrics epoch by epoch; returns and writes its result."""
-        if run.optimizer not in self._compiled:
-            self._compiled[run.optimizer] = self._compile(run)
-        compiled = self._compiled[run.optimizer]
         keys = Keys.of_seed(run.seed)
         params, batch_stats = self._init(keys.parameters)
+        is_new = run.optimizer not in self._compiled
+        if is_new:
+            self._compiled[run.optimizer] = self._compile(run)
+        compiled = self._compiled[run.optimizer]
         state = TrainState(jnp.int32(0), params, batch_stats, compiled.init(params))
+        if is_new:
+            # A step thrown away: images_per_second is not to count the compilation.
+            order = self._order(keys, 0, len(self._dataset.train))
+            copy = jax.tree.map(jnp.copy, state)
+            compiled.train(copy, Sums.zero(), self._train_examples, order, keys)
         result: dict[str, Any] = {"status": "done"}
         for epoch in range(run.epochs):
             state, metrics, bad_step = self._epoch(compiled, run, state, keys, epoch)
@@ -84,7 +90,7 @@ class Trainer:
         steps_per_epoch = self._steps_per_epoch(run)
         schedule = step_schedule(
             ema_rate(run.optimizer, run.learning_rate, run.lr_convention, run.decay),
-            halve_every=run.halve_every * steps_per_epoch,
+            halve_every=min(run.halve_every * steps_per_epoch, 2**31 - 1),
         )
         optimizer = make_optimizer(
             run.optimizer, schedule, decay=run.decay, weight_decay=run.weight_decay

@@ -1,47 +1,42 @@
 r"""Learning rates from one grid, each optimizer's own, chosen on validation examples.
 
 python train/tune.py --rates 0.1 0.2 0.4 --preset demo --validation-examples 300 \
-    --seeds 100:103 --output runs/tuning
+    --seeds 100:105 --output runs/tuning
 """
 
 import dataclasses
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 
-from train.config import check
+from train import command
+from train.config import Config
 from train.errors import InputError
 from train.options import Parser, number, parse
 from train.records import write_bytes
-from train.report import Report, Row
-from train.study import run_study
+from train.report import Report, Row, markdown_table
+from train.study import check_study, run_study
 
 
-def tune(arguments: Sequence[str] | None = None) -> str:
-    """Runs one study a rate, under one folder; returns the table, in Markdown.
+def tune(config: Config, rates: list[float]) -> str:
+    """Runs one study a rate, in folders of their own under `config.output`.
+
+    Returns:
+      The table, in Markdown; it is in `config.output`/tuning.md too.
 
     Raises:
-      InputError: for bad options, or if the test set would be used to choose.
+      InputError: if the test set would be used to choose, or one of the studies is impossible.
+      Nothing has been written then.
     """
-    parser = Parser(
-        prog="tune.py",
-        description="Try every rate of a grid on validation examples. "
-        "All other options are those of train/cifar.py.",
-        allow_abbrev=False,
-    )
-    parser.add_argument("--rates", metavar="RATE", nargs="+", required=True, help="the grid")
-    own, others = parser.parse_known_args(arguments)
-    rates = [number("rates", rate) for rate in own.rates]
-    config = parse(others)
     if not config.validation_examples:
         raise InputError("validation_examples: 0; rates are not chosen on test data")
+    if len(set(rates)) < len(rates):
+        raise InputError(f"rates: one is given twice in {rates}")
     folder = Path(config.output)
     studies = [
-        dataclasses.replace(config, learning_rate=rate, output=str(folder / f"rate-{rate:g}"))
+        dataclasses.replace(config, learning_rate=rate, output=str(folder / f"rate-{rate!r}"))
         for rate in rates
     ]
     for study in studies:
-        check(study)  # all of them, before hours are spent on the first
+        check_study(study)  # all of them, before hours are spent on the first
     table = _table(rates, [run_study(study) for study in studies])
     write_bytes(folder / "tuning.md", table.encode())
     return table
@@ -57,38 +52,42 @@ def _score(row: Row) -> tuple[bool, float, float]:
 
 def _table(rates: list[float], reports: list[Report]) -> str:
     rows = [{row.optimizer: row for row in report.rows} for report in reports]
-    lines = [["rate", *rows[0]], ["---"] * (1 + len(rows[0]))]
     best = {name: max((by_name[name] for by_name in rows), key=_score) for name in rows[0]}
-    for rate, by_name in zip(rates, rows, strict=True):
-        cells = [
-            f"**{_cell(row)}**" if row is best[name] else _cell(row)
-            for name, row in by_name.items()
-        ]
-        lines.append([f"{rate:g}", *cells])
-    table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
-    seeds = reports[0].rows[0].accuracy.n
+    body = [
+        [f"{rate:g}", *(_cell(row, is_best=row is best[name]) for name, row in by_name.items())]
+        for rate, by_name in zip(rates, rows, strict=True)
+    ]
+    seeds = reports[0].rows[0].accuracy.n + reports[0].rows[0].diverged
     return (
-        f"{table}\n\n{reports[0].title}; {seeds} seeds. Validation accuracy in %, and loss; "
-        "bold: the best accuracy of each optimizer, equal ones by loss.\n"
+        f"{markdown_table(['rate', *rows[0]], body)}\n\n{reports[0].title}; {seeds} seeds. "
+        "Validation accuracy in %, and loss; bold: the best accuracy of each optimizer, equal "
+        "ones by loss.\n"
     )
 
 
-def _cell(row: Row) -> str:
+def _cell(row: Row, *, is_best: bool) -> str:
     if row.accuracy.mean is None or row.loss.mean is None:
         return "diverged"
     diverged = f", {row.diverged} diverged" if row.diverged else ""
-    return f"{100 * row.accuracy.mean:.2f}, {row.loss.mean:.4f}{diverged}"
+    text = f"{100 * row.accuracy.mean:.2f}, {row.loss.mean:.4f}{diverged}"
+    return f"**{text}**" if is_best else text
 
 
 def main() -> int:
-    """The command; returns its exit status."""
-    try:
-        print(tune(), end="")
-    except InputError as error:
-        print(f"tune.py: {error}", file=sys.stderr)
-        return 2
+    """Parses the options, tunes, prints the table; returns the exit status."""
+    parser = Parser(
+        prog="tune.py",
+        description="Try every rate of a grid on validation examples. "
+        "All other options are those of train/cifar.py.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--rates", metavar="RATE", nargs="+", required=True, help="the grid")
+    own, others = parser.parse_known_args()
+    if "--learning-rate" in others:
+        raise InputError("--learning-rate: not for tuning; the grid is given by --rates")
+    print(tune(parse(others), [number("rates", rate) for rate in own.rates]), end="")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command.run("tune.py", main)

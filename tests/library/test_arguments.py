@@ -29,7 +29,7 @@ def _raises(*parts):
 @pytest.mark.parametrize(
     "decay",
     [
-        *(1, 1.0, -0.1, 1.5, math.nan, math.inf, np.float32(1.0), np.array(-1.0)),
+        *(1, 10**400, 1.0, -0.1, 1.5, math.nan, math.inf, np.float32(1.0), np.array(-1.0)),
         *(np.array([0.9]), "0.9", None, True, np.True_, 0.9j, [0.9], max),
     ],
     ids=repr,
@@ -63,7 +63,7 @@ def test_jax_decays_are_not_inspected(factory):
 
 
 @pytest.mark.parametrize("factory", ALIASES)
-@pytest.mark.parametrize("rate", [math.nan, math.inf, "0.1", None, True, [0.1]], ids=repr)
+@pytest.mark.parametrize("rate", [math.nan, math.inf, 10**400, "0.1", None, True, [0.1]], ids=repr)
 def test_learning_rate(factory, rate):
     with _raises("learning_rate", "finite real number or a schedule", repr(rate)):
         factory(rate)
@@ -90,10 +90,14 @@ def test_compact(value):
 
 
 @pytest.mark.parametrize("factory", SCALE_BY + ALIASES)
-@pytest.mark.parametrize("dtype", [jnp.int32, "int8", bool, "float33", "bf16", 3, str], ids=repr)
+@pytest.mark.parametrize(
+    "dtype", [jnp.int32, jnp.float8_e4m3fn, "int8", bool, "float33", "bf16", 3, str], ids=repr
+)
 def test_accumulator_dtype(factory, dtype):
     arguments = () if factory in SCALE_BY else (0.1,)
-    with _raises("accumulator_dtype", "floating-point or complex dtype, or None", repr(dtype)):
+    with _raises(
+        "accumulator_dtype", "floating-point or complex dtype of 16 bits or more", repr(dtype)
+    ):
         factory(*arguments, accumulator_dtype=dtype)
 
 

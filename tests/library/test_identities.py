@@ -12,13 +12,15 @@ from hypothesis import given
 from hypothesis.extra import numpy as hnp
 
 from rsgdm_optax import nesterov, rsgdm, scale_by_rsgdm, scale_by_rsgdm_compact
+from tests.library import reference
 from tests.library.optimizers import run
 
 decays = st.floats(0.0, 0.9999)
 # Subnormal numbers are flushed to zero by XLA on some machines.
 values = st.floats(-1e6, 1e6, allow_subnormal=False)
-sequences = hnp.array_shapes(min_dims=1, min_side=1, max_dims=4, max_side=3).flatmap(
-    lambda shape: hnp.arrays(np.float64, (shape[0] * 6, *shape[1:]), elements=values)
+shapes = st.sampled_from([(), (1,), (3,), (0,), (2, 3), (1, 2, 1, 3)])
+sequences = st.tuples(st.integers(1, 18), shapes).flatmap(
+    lambda drawn: hnp.arrays(np.float64, (drawn[0], *drawn[1]), elements=values)
 )
 first_differences = st.sampled_from(["zero", "gradient"])
 
@@ -46,7 +48,7 @@ def _updates(transformation, gradients) -> np.ndarray:
 def _assert_close(actual, wanted, gradients):
     # One rounding error a step, at the worst all of one sign, of terms up to twice the largest
     # gradient. XLA may flush what underflows on the way: hence the last summand.
-    largest = np.max(np.abs(gradients))
+    largest = np.max(np.abs(gradients), initial=0.0)
     bound = 8 * np.finfo(np.float64).eps * len(gradients) * largest + 1e-300
     np.testing.assert_allclose(actual, wanted, rtol=0, atol=bound)
 
@@ -77,11 +79,35 @@ def test_offset_to_nesterov_is_the_first_gradient_fading(gradients, decay, compa
 def test_weights_on_past_gradients(gradients, decay):
     # n_t = (1−β²)·g_t + (1−β) Σ_{i=2..t−1} β^{t−i+1}·g_i for t ≥ 2; n_1 = (1−β)·g_1.
     t = len(gradients)
-    weights = np.array(
-        [0.0] + [(1 - decay) * decay ** (t - i + 1) for i in range(2, t)] + [1 - decay**2]
-    )
+    weights = np.array([(1 - decay) * decay ** (t - i + 1) for i in range(1, t + 1)])
+    weights[0] = 0.0
+    weights[-1] = 1 - decay**2 if t > 1 else 1 - decay
     last = _updates(scale_by_rsgdm(decay), gradients)[-1]
     _assert_close(last, np.tensordot(weights, gradients, axes=1), gradients)
+
+
+@given(sequences, st.floats(0.0, 0.99))
+def test_correction_commutes_with_the_average(gradients, decay):
+    differences = np.diff(gradients, axis=0, prepend=gradients[:1])
+    averaged = list(reference.sgdm(gradients + decay * differences, decay))
+    ours = _updates(scale_by_rsgdm(decay), gradients)
+    _assert_close(ours, averaged, 3 * gradients)  # g + β·Δg is up to three times as large
+
+
+@given(sequences, st.floats(0.0, 0.99))
+def test_weight_on_z_moves_from_sgdm_to_sgd(gradients, decay):
+    # n = m + c·z with the transformation's own m and z: at c = β/(1−β) it is the gradient
+    # itself, but for what the missing g₀ leaves of the first, β^t·g₁.
+    state = scale_by_rsgdm(decay).init(jnp.asarray(gradients[0]))
+    averages = reference.sgdm(gradients, decay)
+    for t, (g, average) in enumerate(zip(gradients, averages, strict=True), start=1):
+        n, state = scale_by_rsgdm(decay).update(jnp.asarray(g), state)
+        m, z = np.asarray(state.m), np.asarray(state.z)
+        _assert_close(m, average, gradients)
+        _assert_close(n, m + decay * z, gradients)
+        _assert_close(
+            (1 - decay) * m + decay * z, (1 - decay) * (g - decay**t * gradients[0]), gradients
+        )
 
 
 @given(sequences)

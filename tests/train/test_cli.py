@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,9 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from train import cifar, report, tune
+from train import cifar, command, report, tune
 
 ROOT = Path(__file__).parents[2]
+
+
+def _status(program, arguments, monkeypatch):
+    """Exit status of a program, run in this process."""
+    name = f"{program.__name__.rpartition('.')[2]}.py"
+    monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
+    return command.outcome(name, program.main)
 
 
 def _run(*words, **options):
@@ -25,6 +33,10 @@ def _run(*words, **options):
 BAD = {
     "--learning-rate -0.1": "learning_rate of sgdm: -0.1 is not a positive number",
     "--learning-rate 0": "not a positive number",
+    "--learning-rate 1e39": "learning_rate of sgdm: 1e+39 is out of float32's range",
+    "--learning-rate 1e-50": "out of float32's range",
+    "--learning-rate adam=-5": "learning_rate of adam: -5.0 is not a positive number",
+    "--learning-rate sgdm=1 sgdm=2": "sgdm is given twice",
     "--learning-rate nan": "nan is not a positive number",
     "--learning-rate fast": "'fast' is not a number",
     "--learning-rate rsgdm=x": "learning_rate of rsgdm: 'x' is not a number",
@@ -37,15 +49,18 @@ BAD = {
     "--epochs 0": "epochs: 0 is not a whole number of 1 or more",
     "--epochs 1.5": "'1.5' is not a whole number",
     "--halve-every 0": "halve_every: 0",
+    "--halve-every 10000000000": "halve_every: 10000000000 is not a whole number",
+    "--output=": "output: '' is no folder's name",
     "--batch-size 0": "batch_size: 0",
     "--batch-size 5000": "batch_size: 5000 is more than the 1348 examples",
-    "--seeds 0": "seeds: 0:0 is empty",
-    "--seeds 5:3": "seeds: 5:3 is empty",
-    "--seeds -1:3": "seeds",
+    "--seeds 0": "seeds: 0:0 is not A:B with 0 <= A < B <= 2^31",
+    "--seeds 5:3": "seeds: 5:3 is not A:B",
+    "--seeds=-1:3": "seeds: -1:3 is not A:B",
+    "--seeds 1000000000": "makes 3000000000 runs; 10000 are allowed",
     "--seeds one": "'one' is neither N nor A:B",
     "--decay 1": "decay: 1.0 is not a number in [0, 1)",
-    "--decay -0.5": "decay",
-    "--weight-decay -1": "weight_decay: -1.0 is not 0 or more",
+    "--decay -0.5": "decay: -0.5 is not a number in [0, 1)",
+    "--weight-decay -1": "weight_decay: -1.0 is not a number of 0 or more",
     "--weight-decay inf": "weight_decay: inf",
     "--train-examples 3": "train_examples: 3 is out of range",
     "--validation-examples -3": "validation_examples: -3",
@@ -71,7 +86,7 @@ BAD = {
 @pytest.mark.parametrize("options", BAD)
 def test_bad_options(options, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert cifar.main(["--preset", "demo", *options.split()]) == 2
+    assert _status(cifar, ["--preset", "demo", *options.split()], monkeypatch) == 2
     out, err = capsys.readouterr()
     assert out == ""
     assert err.startswith("cifar.py: ")
@@ -80,14 +95,17 @@ def test_bad_options(options, tmp_path, capsys, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
-def test_the_default_preset_is_cifar10(capsys):
-    assert cifar.main([]) == 2
+def test_the_default_preset_is_cifar10(capsys, monkeypatch):
+    assert _status(cifar, [], monkeypatch) == 2
     assert "cifar10 is not available yet" in capsys.readouterr().err
 
 
-def test_output_that_cannot_be_made(tmp_path, capsys):
+@pytest.mark.parametrize("program", [cifar, tune])
+def test_output_that_cannot_be_made(program, tmp_path, capsys, monkeypatch):
     (tmp_path / "file").write_text("mine")
-    assert cifar.main(["--preset", "demo", "--output", str(tmp_path / "file" / "study")]) == 2
+    options = ["--rates", "0.1", "--validation-examples", "100"] if program is tune else []
+    options += ["--preset", "demo", "--output", tmp_path / "file" / "study"]
+    assert _status(program, options, monkeypatch) == 2
     _, err = capsys.readouterr()
     assert err.count("\n") == 1
     assert str(tmp_path / "file" / "study") in err
@@ -110,8 +128,8 @@ SMALL = (
 )
 
 
-def test_rates_of_single_optimizers_need_names(capsys):
-    assert cifar.main(list(SMALL)) == 2
+def test_rates_of_single_optimizers_need_names(capsys, monkeypatch):
+    assert _status(cifar, SMALL, monkeypatch) == 2
     assert "'0.5' is not NAME=VALUE" in capsys.readouterr().err
 
 
@@ -126,6 +144,7 @@ def test_program_as_a_script(tmp_path):
         r"^\[ +1/2\] sgdm-seed0 +epoch +1/1 +train +\d+\.\d\d% +test", done.stderr, re.M
     )
     assert re.search(r"^ +rsgdm +0\.25 +1 ", done.stdout, re.M)
+    assert re.search(r"^ +sgdm +3\.2 +1 +[\d.]+ +[\d.]+ +[\d.]+ *$", done.stdout, re.M)
     assert "(one pair)" in done.stdout
     table = (study / "report" / "table.md").read_bytes()
     (study / "report" / "table.md").unlink()
@@ -151,19 +170,26 @@ def test_live_progress_bar_on_a_terminal(tmp_path):
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_interruption(number, status, tmp_path):
+@pytest.mark.parametrize("moment", ["runs of 100000 epochs", "epoch   1/100000"])
+def test_interruption(number, status, moment, tmp_path):
+    # Right before compilation, in which the signal will fall, and while training.
     options = ["--preset", "demo", "--epochs", "100000", "--output", str(tmp_path / "study")]
+    environment = os.environ | {"JAX_ENABLE_COMPILATION_CACHE": "false"}
     process = subprocess.Popen(
-        [sys.executable, "train/cifar.py", *options], cwd=ROOT, stderr=subprocess.PIPE, text=True
+        [sys.executable, "train/cifar.py", *options],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
     )
     limit = threading.Timer(120, process.kill)  # a hang must fail, not hang the tests
     limit.start()
-    assert any("epoch   1/100000" in process.stderr.readline() for _ in range(3))
+    assert any(moment in process.stderr.readline() for _ in range(3))
     process.send_signal(number)
     _, err = process.communicate()
     limit.cancel()
     assert process.returncode == status
-    assert "the same command goes on" in err.splitlines()[-1]
+    assert "the same command does what is not done yet" in err.splitlines()[-1]
     assert "Traceback" not in err
 
 
@@ -175,37 +201,95 @@ def test_divergence_exits_with_3(tmp_path):
     assert "0 + 1 diverged" in done.stdout
 
 
-def test_report_on_something_else(tmp_path, capsys):
-    for path, why in (
-        (tmp_path / "nowhere", "does not exist"),
-        (tmp_path, "holds no finished run"),
-        (Path(__file__), "is a file"),
+def test_report_on_something_else(tmp_path, capsys, monkeypatch):
+    for arguments, why in (
+        ([tmp_path / "nowhere"], "does not exist"),
+        ([tmp_path], "holds no finished run"),
+        ([Path(__file__)], "is a file"),
+        ([], "required: STUDY"),
+        ([tmp_path, tmp_path], "unrecognized arguments"),
     ):
-        assert report.main([str(path)]) == 2
+        assert _status(report, arguments, monkeypatch) == 2
         _, err = capsys.readouterr()
         assert why in err
         assert err.count("\n") == 1
 
 
-def test_report_on_a_damaged_study(study, capsys):
-    metrics = study / "sgdm-seed0" / "metrics.jsonl"
-    metrics.write_text(metrics.read_text()[:-9])
-    assert report.main([str(study)]) == 2
-    assert f"{metrics}: damaged" in capsys.readouterr().err
+DAMAGES = {
+    "metrics.jsonl": [None, b"", b"{}\n", b"\xff\xfe", b'{"epoch": 1'],
+    "result.json": [b"", b"{}", b"[]", b'{"status": "done"}', b"\xff"],
+    "config.json": [b"", b"{}", b"[]", b"null", b"\xff"],
+    "environment.json": [None, b"", b"[]", b"{}"],
+}
 
 
-def test_tuning_chooses_on_validation_examples(tmp_path):
-    options = "--preset demo --train-examples 256 --validation-examples 100 --epochs 2 --seeds 1"
-    grid = "--rates 0.5 1e-9 --optimizers sgdm rsgdm --output"
-    table = tune.tune([*options.split(), *grid.split(), str(tmp_path / "tuning")])
-    assert (tmp_path / "tuning" / "tuning.md").read_text() == table
+@pytest.mark.parametrize(
+    ("name", "content"), [(name, content) for name in DAMAGES for content in DAMAGES[name]]
+)
+def test_report_on_a_damaged_study(name, content, study, capsys, monkeypatch):
+    path = study / "sgdm-seed0" / name
+    path.unlink() if content is None else path.write_bytes(content)
+    before = (study / "report" / "table.md").stat()
+    assert _status(report, [study], monkeypatch) == 2
+    _, err = capsys.readouterr()
+    assert f"{path}: damaged, " in err
+    assert err.count("\n") == 1
+    assert (study / "report" / "table.md").stat() == before
+
+
+def test_report_on_a_run_that_lost_an_epoch(study, capsys, monkeypatch):
+    path = study / "sgdm-seed0" / "metrics.jsonl"
+    path.write_text(path.read_text().splitlines()[1] + "\n")
+    assert _status(report, [study], monkeypatch) == 2
+    assert "does not hold the epochs 1 to 2" in capsys.readouterr().err
+
+
+def test_report_on_runs_that_do_not_belong_together(study, capsys, monkeypatch):
+    shutil.copytree(study / "sgdm-seed0", study / "sgdm-seed7")
+    assert _status(report, [study], monkeypatch) == 2
+    assert "sgdm-seed7: holds the run sgdm-seed0" in capsys.readouterr().err
+    config = study / "sgdm-seed7" / "config.json"
+    config.write_text(config.read_text().replace('"seed": 0', '"seed": 7'))
+    assert _status(report, [study], monkeypatch) == 0
+    config.write_text(config.read_text().replace('"decay": 0.9', '"decay": 0.8'))
+    capsys.readouterr()
+    assert _status(report, [study], monkeypatch) == 2
+    assert "are not of one study; decay is 0.8 and 0.9" in capsys.readouterr().err
+
+
+TUNING = [
+    *("--preset", "demo", "--train-examples", "256", "--validation-examples", "100"),
+    *("--epochs", "2", "--seeds", "1", "--optimizers", "sgdm", "rsgdm"),
+]
+
+
+def test_tuning_chooses_on_validation_examples(tmp_path, capsys, monkeypatch):
+    output = tmp_path / "tuning"
+    assert _status(tune, ["--rates", "0.5", "1e-9", *TUNING, "--output", output], monkeypatch) == 0
+    table = capsys.readouterr().out
+    assert (output / "tuning.md").read_text() == table
     good, bad = (line for line in table.splitlines() if line.startswith(("| 0.5", "| 1e-09")))
     assert good.count("**") == 4
     assert "**" not in bad
 
 
-def test_tuning_on_test_data_is_refused(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        ("--rates 0.5 --preset demo", "rates are not chosen on test data"),
+        ("--rates 0.5 0.5", "rates: one is given twice"),
+        ("--rates 0.5 fast", "'fast' is not a number"),
+        ("--rates 0.5 -1", "-1.0 is not a positive number"),
+        ("--rates 0.5 --learning-rate 0.1", "the grid is given by --rates"),
+        ("--rates 0.5 --batch-size 512", "batch_size: 512 is more than"),
+        ("", "required: --rates"),
+    ],
+)
+def test_bad_tuning(options, why, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["tune.py", "--rates", "0.5", "--preset", "demo"])
-    assert tune.main() == 2
+    words = options.split() if "demo" in options else [*TUNING, *options.split()]
+    assert _status(tune, words, monkeypatch) == 2
+    _, err = capsys.readouterr()
+    assert why in err
+    assert err.count("\n") == 1
     assert not list(tmp_path.iterdir())

@@ -1,0 +1,62 @@
+"""How a program of this folder ends: one line instead of a traceback, and its exit status."""
+
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Callable
+from types import FrameType
+from typing import NoReturn
+
+from train.errors import InputError
+
+_INTERRUPTED = {signal.SIGINT: 130, signal.SIGTERM: 143}
+
+
+class _Signalled(BaseException):
+    """SIGINT or SIGTERM: files are closed on the way out."""
+
+    def __init__(self, number: int):
+        self.number = signal.Signals(number)
+
+
+def run(program: str, main: Callable[[], int]) -> NoReturn:
+    """Runs a program's `main` and exits with its status; call it before slow imports."""
+    status = outcome(program, main)
+    with contextlib.suppress(OSError):
+        sys.stderr.flush()
+    # Leaving at once: the interpreter's own way out crashes while a compilation is under way.
+    os._exit(status)
+
+
+def outcome(program: str, main: Callable[[], int]) -> int:
+    """The exit status of a program's `main`; what goes wrong is said in one line."""
+    before = {number: signal.signal(number, _raise) for number in _INTERRUPTED}
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # an ASCII terminal
+    try:
+        status = main()
+        sys.stdout.flush()
+    except InputError as error:
+        return _say(program, str(error), 2)
+    except BrokenPipeError:  # the reader of our output has had enough
+        return 2
+    except OSError as error:
+        return _say(program, f"{error.filename or 'output'}: {error.strerror or error}", 2)
+    except _Signalled as stop:
+        line = f"stopped by {stop.number.name}; the same command does what is not done yet"
+        return _say(program, line, _INTERRUPTED[stop.number])
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    return status
+
+
+def _say(program: str, line: str, status: int) -> int:
+    with contextlib.suppress(OSError):
+        print(f"{program}: {line}", file=sys.stderr)
+    return status
+
+
+def _raise(number: int, _frame: FrameType | None) -> NoReturn:
+    raise _Signalled(number)
