@@ -24,7 +24,6 @@ FLOAT32 = np.finfo(np.float32)
 # Part of the program's design, refused with a line of its own until it is built.
 _PLANNED = {
     "dataset": ("cifar10", "cifar100", "fashion_mnist", "npz:"),
-    "model": ("resnet18", "resnet50"),
     "optimizers": ("rsadam",),
     "dtype": ("bfloat16",),
     "parallel": ("pmap",),

@@ -78,8 +78,8 @@ class Report:
     def notes(self) -> list[str]:
         """What a reader of the table must know."""
         notes = [
-            f"{self.title}. Last epoch; mean ± standard deviation over seeds; differences are "
-            "paired by seed."
+            f"{self.title}. Last epoch; mean ± standard deviation over seeds; last column: "
+            f"difference in accuracy to {BASELINE}, paired by seed, with its 95 % interval."
         ]
         if self.diverged:
             notes.append("Diverged runs count in no mean.")

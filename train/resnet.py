@@ -5,6 +5,7 @@ evaluation mode; the initial weights are drawn as PyTorch's defaults draw them.
 Images are N×H×W×C, kernels H×W×in×out.
 """
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 
@@ -49,28 +50,49 @@ def _convolution(
     )
 
 
-class BasicBlock(nnx.Module):
-    """Two 3×3 convolutions and the shortcut around them."""
+class _Block(nnx.Module):
+    """Convolutions, each normalised, and the shortcut around them."""
 
-    def __init__(self, channels_in: int, channels_out: int, stride: int, rngs: nnx.Rngs):
-        self.conv1 = _convolution(channels_in, channels_out, 3, stride, rngs)
-        self.norm1 = BatchNorm(channels_out, rngs=rngs)
-        self.conv2 = _convolution(channels_out, channels_out, 3, 1, rngs)
-        self.norm2 = BatchNorm(channels_out, rngs=rngs)
-        changes = stride != 1 or channels_in != channels_out
-        self.shortcut = nnx.data(
-            nnx.Sequential(
-                _convolution(channels_in, channels_out, 1, stride, rngs),
-                BatchNorm(channels_out, rngs=rngs),
-            )
-            if changes
-            else None
-        )
+    def __init__(self, layers: Sequence[tuple[int, int, int, int]], rngs: nnx.Rngs):
+        self.convolutions: nnx.List[nnx.Conv] = nnx.List()
+        self.norms: nnx.List[BatchNorm] = nnx.List()
+        for layer in layers:
+            self.convolutions.append(_convolution(*layer, rngs))
+            self.norms.append(BatchNorm(layer[1], rngs=rngs))
+        channels_in, channels_out = layers[0][0], layers[-1][1]
+        stride = math.prod(layer[3] for layer in layers)
+        # Where shapes change; elsewhere the shortcut is the input itself.
+        self.shortcut: nnx.List[nnx.Conv | BatchNorm] = nnx.List()
+        if stride != 1 or channels_in != channels_out:
+            self.shortcut.append(_convolution(channels_in, channels_out, 1, stride, rngs))
+            self.shortcut.append(BatchNorm(channels_out, rngs=rngs))
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        y = nnx.relu(self.norm1(self.conv1(x)))
-        y = self.norm2(self.conv2(y))
-        return nnx.relu(y + (x if self.shortcut is None else self.shortcut(x)))
+        y = x
+        for k, (convolution, norm) in enumerate(zip(self.convolutions, self.norms, strict=True)):
+            y = norm(convolution(nnx.relu(y) if k else y))
+        for layer in self.shortcut:
+            x = layer(x)
+        return nnx.relu(y + x)
+
+
+class BasicBlock(_Block):
+    """Two 3×3 convolutions."""
+
+    expansion = 1
+
+    def __init__(self, channels_in: int, width: int, stride: int, rngs: nnx.Rngs):
+        super().__init__([(channels_in, width, 3, stride), (width, width, 3, 1)], rngs)
+
+
+class Bottleneck(_Block):
+    """A 3×3 convolution between two of 1×1, the last four times as wide."""
+
+    expansion = 4
+
+    def __init__(self, channels_in: int, width: int, stride: int, rngs: nnx.Rngs):
+        layers = [(channels_in, width, 1, 1), (width, width, 3, stride), (width, 4 * width, 1, 1)]
+        super().__init__(layers, rngs)
 
 
 class ResNet(nnx.Module):
@@ -78,25 +100,26 @@ class ResNet(nnx.Module):
 
     def __init__(
         self,
-        widths: Sequence[int],
-        blocks: Sequence[int],
+        rngs: nnx.Rngs,
         *,
+        block: type[BasicBlock | Bottleneck],
+        widths: Sequence[int],
+        counts: Sequence[int],
         channels: int,
         classes: int,
-        rngs: nnx.Rngs,
     ):
         self.stem = _convolution(channels, widths[0], 3, 1, rngs)
         self.norm = BatchNorm(widths[0], rngs=rngs)
-        self.blocks: nnx.List[BasicBlock] = nnx.List()
-        width_in = widths[0]
-        for stage, (width, count) in enumerate(zip(widths, blocks, strict=True)):
+        self.blocks: nnx.List[BasicBlock | Bottleneck] = nnx.List()
+        channels_in = widths[0]
+        for stage, (width, count) in enumerate(zip(widths, counts, strict=True)):
             for k in range(count):
                 stride = 2 if stage > 0 and k == 0 else 1
-                self.blocks.append(BasicBlock(width_in, width, stride, rngs))
-                width_in = width
-        bound = 1 / math.sqrt(width_in)
+                self.blocks.append(block(channels_in, width, stride, rngs))
+                channels_in = width * block.expansion
+        bound = 1 / math.sqrt(channels_in)
         self.head = nnx.Linear(
-            width_in,
+            channels_in,
             classes,
             kernel_init=_uniform_fan_in,
             bias_init=lambda key, shape, dtype: jax.random.uniform(
@@ -114,8 +137,13 @@ class ResNet(nnx.Module):
         return logits
 
 
-def _resnet8(rngs: nnx.Rngs, *, channels: int, classes: int) -> ResNet:
-    return ResNet((16, 32, 64), (1, 1, 1), channels=channels, classes=classes, rngs=rngs)
-
-
-MODELS: dict[str, Callable[..., ResNet]] = {"resnet8": _resnet8}
+# Each takes rngs, channels and classes.
+MODELS: dict[str, Callable[..., ResNet]] = {
+    "resnet8": functools.partial(ResNet, block=BasicBlock, widths=(16, 32, 64), counts=(1, 1, 1)),
+    "resnet18": functools.partial(
+        ResNet, block=BasicBlock, widths=(64, 128, 256, 512), counts=(2, 2, 2, 2)
+    ),
+    "resnet50": functools.partial(
+        ResNet, block=Bottleneck, widths=(64, 128, 256, 512), counts=(3, 4, 6, 3)
+    ),
+}

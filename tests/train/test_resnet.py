@@ -1,5 +1,7 @@
 """The networks against NumPy, and their sizes and initial weights."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,11 +16,18 @@ def _model(channels: int = 1) -> nnx.Module:
     return MODELS["resnet8"](nnx.Rngs(0), channels=channels, classes=10)
 
 
-@pytest.mark.parametrize(("channels", "size"), [(3, 78_042), (1, 77_754)])
-def test_parameter_count(channels, size):
-    params = nnx.state(_model(channels), nnx.Param)
-    assert sum(leaf.size for leaf in jax.tree.leaves(params)) == size
-    assert {leaf.dtype for leaf in jax.tree.leaves(params)} == {jnp.dtype("float32")}
+@pytest.mark.parametrize(
+    ("name", "channels", "classes", "size"),
+    [
+        *(("resnet8", 3, 10, 78_042), ("resnet8", 1, 10, 77_754)),
+        *(("resnet18", 3, 10, 11_173_962), ("resnet50", 3, 100, 23_705_252)),
+    ],
+)
+def test_parameter_count(name, channels, classes, size):
+    model = nnx.eval_shape(lambda: MODELS[name](nnx.Rngs(0), channels=channels, classes=classes))
+    leaves = jax.tree.leaves(nnx.state(model, nnx.Param))
+    assert sum(math.prod(leaf.shape) for leaf in leaves) == size
+    assert {leaf.dtype for leaf in leaves} == {jnp.dtype("float32")}
 
 
 def test_initial_weights_are_uniform_up_to_one_over_root_fan_in():
@@ -67,10 +76,12 @@ def test_forward_pass_in_training_mode_equals_numpy(x64):
     relu = lambda x: np.maximum(x, 0)  # noqa: E731
     x = relu(_normalise(_convolve(images, kernels["stem", "kernel"], 1)))
     for k, stride in enumerate((1, 2, 2)):
-        y = relu(_normalise(_convolve(x, kernels["blocks", k, "conv1", "kernel"], stride)))
-        y = _normalise(_convolve(y, kernels["blocks", k, "conv2", "kernel"], 1))
+        y = relu(
+            _normalise(_convolve(x, kernels["blocks", k, "convolutions", 0, "kernel"], stride))
+        )
+        y = _normalise(_convolve(y, kernels["blocks", k, "convolutions", 1, "kernel"], 1))
         if stride == 2:
-            shortcut = kernels["blocks", k, "shortcut", "layers", 0, "kernel"]
+            shortcut = kernels["blocks", k, "shortcut", 0, "kernel"]
             x = _normalise(_convolve(x, shortcut, stride))
         x = relu(x + y)
     logits = x.mean((1, 2)) @ kernels["head", "kernel"] + kernels["head", "bias"]
