@@ -12,9 +12,12 @@ settings.register_profile("repeatable", derandomize=True, deadline=None, databas
 settings.load_profile("repeatable")
 
 
-@pytest.fixture
-def x64():
-    """Float64 in JAX for one test."""
+def _x64():
     jax.config.update("jax_enable_x64", True)
     yield
     jax.config.update("jax_enable_x64", False)
+
+
+# Float64 in JAX, for one test; or for a whole file, where hypothesis refuses the former.
+x64 = pytest.fixture(_x64, name="x64")
+x64_module = pytest.fixture(_x64, scope="module", name="x64_module")

@@ -24,14 +24,6 @@ DECAYS = [0.0, 0.5, 0.9, 0.99]
 pytestmark = pytest.mark.usefixtures("x64_module")
 
 
-@pytest.fixture(scope="module")
-def x64_module():
-    """Float64 for the whole file: hypothesis refuses fixtures of narrower scope."""
-    jax.config.update("jax_enable_x64", True)
-    yield
-    jax.config.update("jax_enable_x64", False)
-
-
 def _updates(method, decay, gradients):
     """n_t of every step, by the transformation itself."""
     optimizer = OPTIMIZERS[method](-1.0, decay)

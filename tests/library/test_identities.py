@@ -4,7 +4,6 @@ Everything in float64, for any decay, shape, length and finite values.
 """
 
 import hypothesis.strategies as st
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -25,14 +24,6 @@ sequences = st.tuples(st.integers(1, 18), shapes).flatmap(
 first_differences = st.sampled_from(["zero", "gradient"])
 
 pytestmark = pytest.mark.usefixtures("x64_module")
-
-
-@pytest.fixture(scope="module")
-def x64_module():
-    """Float64 for the whole file: hypothesis refuses fixtures of narrower scope."""
-    jax.config.update("jax_enable_x64", True)
-    yield
-    jax.config.update("jax_enable_x64", False)
 
 
 def _updates(transformation, gradients) -> np.ndarray:
