@@ -13,8 +13,8 @@ import numpy as np
 from train.errors import InputError
 from train.optimizers import OPTIMIZERS, ema_rate
 from train.resnet import MODELS
+from train.sources import DATASETS, NAMED
 
-DATASETS = ("digits",)
 LR_CONVENTIONS = ("ema", "heavy_ball")
 DTYPES = ("float32",)
 PARALLEL = ("jit",)
@@ -23,7 +23,6 @@ FLOAT32 = np.finfo(np.float32)
 
 # Part of the program's design, refused with a line of its own until it is built.
 _PLANNED = {
-    "dataset": ("cifar10", "cifar100", "fashion_mnist", "npz:"),
     "optimizers": ("rsadam",),
     "dtype": ("bfloat16",),
     "parallel": ("pmap",),
@@ -39,8 +38,15 @@ def _option(help: str, metavar: str, **default: Any) -> Any:  # noqa: A002
 class Config:
     """One study: every optimizer × every seed, each an independent run."""
 
-    dataset: str = _option("digits", "NAME")
-    data_dir: str | None = _option("folder of downloaded archives", "DIR", default=None)
+    dataset: str = _option(", ".join(DATASETS), "NAME")
+    data_dir: str | None = _option(
+        "folder that holds the data set's official archive, or to download it into",
+        "DIR",
+        default=None,
+    )
+    unverified_archive: bool = _option(
+        "take an archive whose checksum is not the official one", "", default=False
+    )
     train_examples: int | None = _option(
         "train on this many examples, the same ones in every run", "N", default=None
     )
@@ -118,6 +124,7 @@ class RunConfig:
     """The settings of one run, as its config.json holds them: what makes it this run."""
 
     dataset: str
+    data: str  # fingerprint: a file may change under its name
     train_examples: int | None
     validation_examples: int
     model: str
@@ -139,8 +146,13 @@ class RunConfig:
         return f"{self.optimizer}-seed{self.seed}"
 
 
-def runs(config: Config) -> list[RunConfig]:
-    """The runs of a checked study, seed by seed, so that pairs are complete early."""
+def runs(config: Config, data: str) -> list[RunConfig]:
+    """The runs of a checked study, seed by seed, so that pairs are complete early.
+
+    Args:
+      config: the study.
+      data: the fingerprint of its data set.
+    """
     shared = {field.name for field in dataclasses.fields(RunConfig)}
     settings = {
         field.name: getattr(config, field.name)
@@ -148,7 +160,9 @@ def runs(config: Config) -> list[RunConfig]:
         if field.name in shared - {"learning_rate"}
     }
     return [
-        RunConfig(optimizer=name, seed=seed, learning_rate=_rate(config, name), **settings)
+        RunConfig(
+            data=data, optimizer=name, seed=seed, learning_rate=_rate(config, name), **settings
+        )
         for seed in range(*config.seeds)
         for name in config.optimizers
     ]
@@ -156,7 +170,7 @@ def runs(config: Config) -> list[RunConfig]:
 
 def check(config: Config) -> None:
     """Raises `InputError` at the first setting that makes no sense."""
-    _choice("dataset", config.dataset, DATASETS)
+    _check_data(config)
     _choice("model", config.model, tuple(MODELS))
     _check_runs(config)
     for name, low in (("epochs", 1), ("halve_every", 1), ("batch_size", 1)):
@@ -168,17 +182,29 @@ def check(config: Config) -> None:
     _number("decay", config.decay, lambda decay: 0 <= decay < 1, "a number in [0, 1)")
     _number("weight_decay", config.weight_decay, lambda decay: decay >= 0, "a number of 0 or more")
     _check_rates(config)
-    for name in ("augment", "distributed"):
+    for name in ("augment", "distributed", "unverified_archive"):
         if not isinstance(getattr(config, name), bool):
             raise InputError(f"{name}: {getattr(config, name)!r} is neither True nor False")
     _choice("dtype", config.dtype, DTYPES)
     _choice("parallel", config.parallel, PARALLEL)
     if config.distributed:
         raise InputError("distributed: not available yet; training runs on one device")
-    if config.data_dir is not None:
-        raise InputError("data_dir: not available yet; digits come with scikit-learn")
     if not isinstance(config.output, str) or not config.output:
         raise InputError(f"output: {config.output!r} is no folder's name")
+
+
+def _check_data(config: Config) -> None:
+    if not (isinstance(config.dataset, str) and config.dataset.startswith("npz:")):
+        _choice("dataset", config.dataset, DATASETS)
+    elif config.dataset == "npz:":
+        raise InputError("dataset: npz: names no file; allowed is npz:FILE")
+    if config.dataset not in NAMED:
+        if config.data_dir is not None:
+            raise InputError(f"data_dir: {config.dataset} has no archive; for {', '.join(NAMED)}")
+        if config.unverified_archive:
+            raise InputError(
+                f"unverified_archive: {config.dataset} has no archive; for {', '.join(NAMED)}"
+            )
 
 
 def _check_runs(config: Config) -> None:
@@ -232,9 +258,7 @@ def _choice(name: str, value: object, allowed: tuple[str, ...]) -> None:
     if value in allowed:
         return
     planned = _PLANNED.get(name, ())
-    if isinstance(value, str) and any(
-        value == p or (p.endswith(":") and value.startswith(p)) for p in planned
-    ):
+    if value in planned:
         raise InputError(f"{name}: {value} is not available yet; available: {', '.join(allowed)}")
     raise InputError(f"{name}: {value!r} is unknown; allowed: {', '.join(allowed)}")
 

@@ -1,14 +1,15 @@
-"""Images and labels in memory, and the subsets a study trains and evaluates on.
+"""The examples that a study trains and evaluates on.
 
-All choices of examples here are fixed by the data alone, so that they are the
-same for every seed, optimizer and machine.
+All choices of examples are fixed by the data alone, so that they are the same for every seed,
+optimizer and machine.
 """
 
 import dataclasses
 
 import numpy as np
 
-from train.errors import InputError
+from train import sources
+from train.stratify import stratified
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,71 +37,55 @@ class Dataset:
     can_flip: bool  # whether a mirrored image still shows its class
     mean: np.ndarray  # per channel, of the training images
     std: np.ndarray
+    fingerprint: str  # of the whole data set
 
 
-def load(name: str, *, train_examples: int | None, validation_examples: int) -> Dataset:
+def load(
+    name: str,
+    *,
+    data_dir: str | None = None,
+    unverified_archive: bool = False,
+    train_examples: int | None = None,
+    validation_examples: int = 0,
+) -> Dataset:
     """Loads a data set and selects its examples.
 
     Raises:
-      InputError: if fewer examples remain than are asked for.
+      InputError: if it is not there, or not as it must be, or fewer examples remain than are
+        asked for.
     """
-    train, test, can_flip = _LOADERS[name]()
-    classes = int(train.labels.max()) + 1
-    evaluation, evaluation_name = test, "test"
+    source = sources.read(name, data_dir, unverified_archive=unverified_archive)
+    x_train, y_train, x_test, y_test = source.arrays
+    train, evaluation, evaluation_name = Split(x_train, y_train), Split(x_test, y_test), "test"
     if validation_examples:
-        chosen = _stratified(train.labels, validation_examples, "validation_examples", keep=1)
+        chosen = stratified(train.labels, validation_examples, "validation_examples", keep=1)
         evaluation, evaluation_name = train.take(chosen), "validation"
         train = train.take(np.setdiff1d(np.arange(len(train)), chosen))
     if train_examples is not None:
-        train = train.take(_stratified(train.labels, train_examples, "train_examples", keep=0))
-    axes = (0, 1, 2)
-    std = train.images.std(axes, dtype=np.float64)
+        train = train.take(stratified(train.labels, train_examples, "train_examples", keep=0))
+    mean, std = _mean_and_std(train.images)
     return Dataset(
         train=train,
         evaluation=evaluation,
         evaluation_name=evaluation_name,
-        classes=classes,
-        can_flip=can_flip,
-        mean=train.images.mean(axes, dtype=np.float64).astype(np.float32),
-        # A constant channel is left as it is, at zero.
-        std=np.where(std > 0, std, 1.0).astype(np.float32),
+        classes=source.classes,
+        can_flip=source.can_flip,
+        mean=mean,
+        std=std,
+        fingerprint=sources.fingerprint(source.arrays),
     )
 
 
-def _stratified(labels: np.ndarray, count: int, name: str, *, keep: int) -> np.ndarray:
-    """Indices of `count` examples, each class by its share, evenly spaced over the file's order.
-
-    Raises:
-      InputError: if there is not one for each class, or not `keep` left for each.
-    """
-    classes, totals = np.unique(labels, return_counts=True)
-    least, most = len(classes), len(labels) - keep * len(classes)
-    if not least <= count <= most:
-        raise InputError(
-            f"{name}: {count} is out of range; of {len(labels)} examples in {len(classes)} "
-            f"classes, {least} to {most} can be taken"
-        )
-    # Largest remainders: the shares are rounded so that they add up to `count`.
-    shares = count * totals / len(labels)
-    counts = np.floor(shares).astype(int)
-    by_remainder = np.argsort(counts - shares, kind="stable")
-    counts[by_remainder[: count - counts.sum()]] += 1
-    chosen = []
-    for label, total, share in zip(classes, totals, counts, strict=True):
-        places = (np.arange(share) * 2 + 1) * total // (2 * share) if share else np.arange(0)
-        chosen.append(np.flatnonzero(labels == label)[places])
-    return np.sort(np.concatenate(chosen))
-
-
-def _digits() -> tuple[Split, Split, bool]:
-    """1,797 handwritten digits of 8×8 pixels, 0 to 16; every fourth of a class is for testing."""
-    from sklearn import datasets  # imported where used: it takes longer than everything else here
-
-    bunch = datasets.load_digits()
-    everything = Split(bunch.images.astype(np.uint8)[..., None], bunch.target.astype(np.int32))
-    test = _stratified(everything.labels, len(everything) // 4, "test examples", keep=1)
-    train = np.setdiff1d(np.arange(len(everything)), test)
-    return everything.take(train), everything.take(test), False
-
-
-_LOADERS = {"digits": _digits}
+def _mean_and_std(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Per channel, from a count of each pixel value: no floating-point copy of all images."""
+    values = np.arange(256.0)
+    counts = np.zeros((images.shape[-1], 256))
+    for start in range(0, len(images), 1000):
+        for channel, count in enumerate(counts):
+            pixels = images[start : start + 1000, ..., channel].ravel()
+            count += np.bincount(pixels, minlength=256)
+    share = counts / counts.sum(axis=1, keepdims=True)
+    mean = share @ values
+    std = np.sqrt(((values - mean[:, None]) ** 2 * share).sum(axis=1))
+    # A constant channel is left as it is, at zero.
+    return mean.astype(np.float32), np.where(std > 0, std, 1.0).astype(np.float32)

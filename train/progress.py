@@ -17,6 +17,16 @@ from rich.progress import (
 _SECONDS_BETWEEN_LINES = 5.0
 
 
+def say(line: str) -> None:
+    """Prints a line to standard error."""
+    Console(stderr=True, highlight=False, soft_wrap=True).print(line, markup=False)
+
+
+def warn(line: str) -> None:
+    """Prints what a user should know but need not act on."""
+    say(f"warning: {line}")
+
+
 class Display:
     """Shows how far a study is, epoch by epoch."""
 

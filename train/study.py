@@ -28,7 +28,7 @@ def run_study(config: Config) -> Report:
     """
     dataset = check_study(config)
     study = Path(config.output)
-    all_runs = runs(config)
+    all_runs = runs(config, dataset.fingerprint)
     todo = [run for run in all_runs if not RunFolder(study / run.name).is_finished]
     study.mkdir(parents=True, exist_ok=True)  # an impossible folder is known before training
     with Display(len(todo) * config.epochs) as display:
@@ -49,9 +49,10 @@ def check_study(config: Config) -> Dataset:
       InputError: if a setting makes no sense, or the folder holds something else.
     """
     check(config)
-    check_same_study(Path(config.output), runs(config))
     dataset = load(
         config.dataset,
+        data_dir=config.data_dir,
+        unverified_archive=config.unverified_archive,
         train_examples=config.train_examples,
         validation_examples=config.validation_examples,
     )
@@ -60,6 +61,7 @@ def check_study(config: Config) -> Dataset:
             f"batch_size: {config.batch_size} is more than the {len(dataset.train)} examples "
             "to train on"
         )
+    check_same_study(Path(config.output), runs(config, dataset.fingerprint))
     return dataset
 
 

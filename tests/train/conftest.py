@@ -3,13 +3,18 @@
 import dataclasses
 import os
 import shutil
+from importlib.util import find_spec
 from pathlib import Path
 
 import jax
 import pytest
 
+from train import tfds
 from train.config import PRESETS, Config
 from train.study import run_study
+
+# Needs TensorFlow, which has an environment of its own: `make test-tfds`.
+collect_ignore = [] if find_spec("tensorflow_datasets") else ["test_tfds.py"]
 
 # The same few programs are compiled by many tests, here and in child processes.
 _CACHE = Path(__file__).parents[2] / ".cache" / "jax"
@@ -30,6 +35,20 @@ def small(output: Path | str, **changes) -> Config:
         "learning_rate": 0.5,
     }
     return dataclasses.replace(PRESETS["demo"], output=str(output), **defaults | changes)
+
+
+@pytest.fixture
+def cache(tmp_path_factory, monkeypatch) -> Path:
+    """The folder of decoded arrays, empty and this test's own."""
+    home = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(home))
+    return home / "rsgdm_optax"
+
+
+@pytest.fixture
+def no_tfds(cache, monkeypatch):
+    """As if tensorflow-datasets were not installed: no test is to reach for the network."""
+    monkeypatch.setattr(tfds, "_NEEDED", ("no_such_package",))
 
 
 @pytest.fixture(scope="session")

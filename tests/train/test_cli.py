@@ -66,16 +66,21 @@ BAD = {
     "--validation-examples -3": "validation_examples: -3",
     "--lr-convention pytorch": "lr_convention: 'pytorch' is unknown; allowed: ema, heavy_ball",
     "--model vgg": "model: 'vgg' is unknown; allowed: resnet8, resnet18, resnet50",
-    "--dataset mnist": "dataset: 'mnist' is unknown; allowed: digits",
-    "--dataset cifar10": "dataset: cifar10 is not available yet",
-    "--dataset npz:file": "dataset: npz:file is not available yet",
+    "--dataset mnist": "'mnist' is unknown; allowed: cifar10, cifar100, fashion_mnist, digits, npz",
+    "--dataset npz:": "dataset: npz: names no file",
+    "--dataset npz:file": "file: does not exist",
+    "--dataset npz:/": "/: is a folder, not an .npz file",
+    "--unverified-archive": "unverified_archive: digits has no archive",
+    "--dataset cifar10 --unverified-archive": "no --data-dir is given; expected cifar-10-binary",
+    "--dataset cifar10 --data-dir here": "data_dir: here is not a folder",
+    "--dataset cifar10 --data-dir / --unverified-archive": "unverified_archive: / holds none",
     "--dtype bfloat16": "dtype: bfloat16 is not available yet",
     "--dtype float16": "dtype: 'float16' is unknown",
     "--parallel pmap": "parallel: pmap is not available yet",
     "--distributed": "distributed: not available yet",
-    "--data-dir here": "data_dir: not available yet",
+    "--data-dir here": "data_dir: digits has no archive; for cifar10, cifar100, fashion_mnist",
     "--preset imagenet": "'imagenet' is unknown; allowed: cifar10, cifar100, fashion_mnist, demo",
-    "--preset cifar10": "dataset: cifar10 is not available yet",
+    "--preset cifar10": "cifar10: downloading needs no_such_package: pip install -e '.[tfds]'; or",
     "--epoch 3": "unrecognized arguments: --epoch 3",
     "--epochs": "argument --epochs: expected one argument",
     "demo": "unrecognized arguments: demo",
@@ -83,7 +88,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("options", BAD)
-def test_bad_options(options, tmp_path, capsys, monkeypatch):
+def test_bad_options(options, no_tfds, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert _status(cifar, ["--preset", "demo", *options.split()], monkeypatch) == 2
     out, err = capsys.readouterr()
@@ -94,9 +99,9 @@ def test_bad_options(options, tmp_path, capsys, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
-def test_the_default_preset_is_cifar10(capsys, monkeypatch):
+def test_the_default_preset_is_cifar10(no_tfds, capsys, monkeypatch):
     assert _status(cifar, [], monkeypatch) == 2
-    assert "cifar10 is not available yet" in capsys.readouterr().err
+    assert "put the official cifar-10-binary.tar.gz into a folder" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("program", [cifar, tune])

@@ -1,16 +1,11 @@
 """Which examples a study trains and evaluates on."""
 
-import functools
-
 import numpy as np
 import pytest
 from sklearn import datasets
 
-from train import data as train_data
-from train.data import Split
+from train.data import load
 from train.errors import InputError
-
-load = functools.partial(train_data.load, train_examples=None, validation_examples=0)
 
 
 def _rows(images: np.ndarray) -> set[bytes]:
@@ -84,13 +79,15 @@ def test_all_training_examples():
     )
 
 
-def test_a_constant_channel_stays_at_zero(monkeypatch):
-    images = np.random.default_rng(0).integers(0, 255, (20, 8, 8, 2), dtype=np.uint8)
+def test_channels_are_normalised_each_and_a_constant_one_stays_at_zero(tmp_path):
+    images = np.random.default_rng(0).integers(0, 255, (2500, 8, 8, 3), dtype=np.uint8)
     images[..., 1] = 7
-    split = Split(images, np.arange(20, dtype=np.int32) % 2)
-    monkeypatch.setitem(train_data._LOADERS, "made_up", lambda: (split, split, False))
-    data = load("made_up")
-    assert data.mean[1] == 7
+    labels = np.arange(2500) % 2
+    path = tmp_path / "made_up.npz"
+    np.savez(path, x_train=images, y_train=labels, x_test=images, y_test=labels)
+    data = load(f"npz:{path}")
+    np.testing.assert_allclose(data.mean, images.mean((0, 1, 2)), rtol=1e-6)
+    np.testing.assert_allclose(data.std[::2], images.std((0, 1, 2))[::2], rtol=1e-6)
     assert data.std[1] == 1
 
 
