@@ -7,7 +7,8 @@ Three forms cover the field. With :math:`m_t = \beta m_{t-1} + (1-\beta) g_t`, :
   momentum ν = β, and RSGDM is Nesterov momentum without its first gradient.
 - **PyTorch**, ``torch.optim.SGD``: :math:`b_1 = g_1`,
   :math:`b_t = \mu b_{t-1} + (1-\tau) g_t`, and a step along :math:`b_t`, or along
-  :math:`g_t + \mu b_t` with ``nesterov=True``. The first gradient is not dampened.
+  :math:`g_t + \mu b_t` with ``nesterov=True``. The first gradient is
+  not dampened, and without momentum none is.
 - **heavy ball**, ``optax.sgd``: PyTorch's form with τ = 0, where
   :math:`b_t = m_t / (1-\beta)`. So its learning rate is α·(1−β): 0.1 in PyTorch is
   α = 1 here, at β = 0.9.
@@ -123,6 +124,8 @@ class TorchSgd(NamedTuple):
     :math:`\tau`      ``dampening``
     ================  ===================
 
+    Without momentum PyTorch dampens nothing, whatever :math:`\tau` is.
+
     Example:
       What a PyTorch user passes to ``rsgdm`` or ``nesterov``:
 
@@ -142,7 +145,7 @@ class TorchSgd(NamedTuple):
     def to_qhm(self) -> Qhm:
         r"""The same method in the QHM family; its learning rate is α of the EMA form.
 
-        Exact if ``dampening`` is 0. Otherwise PyTorch's undamped first step adds
+        Exact if ``momentum`` or ``dampening`` is 0. Otherwise PyTorch's undamped first step adds
         :math:`\gamma \tau \mu^{t-1} g_1` to step :math:`t`, which no member of the family has.
 
         Raises:
@@ -197,7 +200,8 @@ class TorchSgd(NamedTuple):
                 "nesterov must be False unless momentum is positive and dampening is 0, "
                 f"got momentum {momentum!r} and dampening {dampening!r}."
             )
-        return rate, momentum, dampening, nesterov
+        # PyTorch dampens what it adds to its buffer, and without momentum it has none.
+        return rate, momentum, dampening if momentum else 0.0, nesterov
 
 
 def qhm(method: str, learning_rate: float, decay: ArrayLike) -> Qhm:

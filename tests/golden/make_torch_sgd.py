@@ -19,6 +19,7 @@ CASES = [
     {"lr": 0.1, "momentum": 0.5, "dampening": 0.5},
     {"lr": 1.0, "momentum": 0.9, "dampening": 0.9},
     {"lr": 0.3, "momentum": 0.8, "dampening": 0.25},
+    {"lr": 0.1, "momentum": 0.0, "dampening": 0.5},
 ]
 
 

@@ -47,7 +47,8 @@ def test_qhm_form_of_pytorchs_path(case, x64):
     path = _path(torch.to_qhm().transformation(), GOLDEN["gradients"])
     # What the undamped first step adds: γ·τ·μ^{t−1}·g₁ at step t.
     t = np.arange(len(path))
-    undamped = np.cumsum(torch.learning_rate * torch.dampening * torch.momentum**t)
+    dampening = torch.dampening if torch.momentum else 0.0
+    undamped = np.cumsum(torch.learning_rate * dampening * torch.momentum**t)
     path = path - undamped[:, None] * np.array(GOLDEN["gradients"][0])
     np.testing.assert_allclose(path, CASES[case]["path"], rtol=0, atol=1e-13)
 
@@ -83,7 +84,7 @@ def test_numbers():
     assert convert.qhm("rsgdm", 0.5, 0.75) == convert.qhm("nesterov", 0.5, 0.75)
     assert convert.qhm("rsgdm", 0.5, 0.75) == Qhm(0.5, 0.75, 0.75)
     assert TorchSgd(0.1, 0.5, dampening=0.5).to_qhm() == Qhm(0.1, 0.5, 1.0)
-    assert TorchSgd(0.1).to_qhm() == Qhm(0.1, 0.0, 0.0)
+    assert TorchSgd(0.1).to_qhm() == TorchSgd(0.1, dampening=0.5).to_qhm() == Qhm(0.1, 0.0, 0.0)
 
 
 @pytest.mark.parametrize("form", [Qhm(0.1, 0.9, 0.7), TorchSgd(0.1, 0.9, 0.5)])
