@@ -1,8 +1,9 @@
 """Checks of arguments, done once, when a transformation is built.
 
 Python and NumPy values are checked. JAX arrays and tracers, as handed over by
-`optax.inject_hyperparams`, pass unseen: looking at their value would
-synchronise with the device or fail under `jax.jit`.
+`optax.inject_hyperparams`, pass `check_decay` and `check_learning_rate` unseen:
+looking at their value would synchronise with the device or fail under `jax.jit`.
+`read_decay` and `read_number` are for what needs the value itself.
 """
 
 import math
@@ -18,10 +19,10 @@ from jax.typing import ArrayLike, DTypeLike
 FIRST_DIFFERENCES = ("zero", "gradient")
 
 
-def _as_real(value: Any) -> float:
-    """The value of a Python or NumPy real number as a float; NaN if it is none."""
-    if isinstance(value, np.ndarray) and value.ndim == 0:
-        value = value[()]
+def as_real(value: Any) -> float:
+    """The value of a Python, NumPy or JAX real number as a float; NaN if it is none."""
+    if isinstance(value, np.ndarray | jax.Array) and value.ndim == 0:
+        value = np.asarray(value)[()]
     # NumPy registers its own floats as numbers.Real, ml_dtypes' bfloat16 is only a np.generic.
     is_real = isinstance(value, numbers.Real) or (
         isinstance(value, np.generic) and jnp.issubdtype(value.dtype, jnp.floating)
@@ -34,11 +35,14 @@ def _as_real(value: Any) -> float:
         return math.inf
 
 
-def check_decay(decay: ArrayLike, name: str = "decay") -> ArrayLike:
+def check_decay(decay: ArrayLike) -> ArrayLike:
     """Returns a checked decay as a Python float, which promotes no gradient's dtype."""
-    if isinstance(decay, jax.Array):
-        return decay
-    value = _as_real(decay)
+    return decay if isinstance(decay, jax.Array) else read_decay(decay)
+
+
+def read_decay(decay: ArrayLike, name: str = "decay") -> float:
+    """As `check_decay`, of a JAX array too."""
+    value = as_real(decay)
     if not 0.0 <= value < 1.0:
         raise ValueError(f"{name} must be a real number in [0, 1), got {decay!r}.")
     return value
@@ -48,13 +52,21 @@ def check_learning_rate(learning_rate: optax.ScalarOrSchedule) -> optax.ScalarOr
     """Returns a schedule as it is, a number as a Python float."""
     if callable(learning_rate) or isinstance(learning_rate, jax.Array):
         return learning_rate
-    value = _as_real(learning_rate)
+    value = as_real(learning_rate)
     if not math.isfinite(value):
         raise ValueError(
             "learning_rate must be a finite real number or a schedule (a function of the step "
             f"count), got {learning_rate!r}."
         )
     return value
+
+
+def read_number(name: str, value: ArrayLike) -> float:
+    """Returns a finite number as a Python float."""
+    number = as_real(value)
+    if not math.isfinite(number):
+        raise ValueError(f"{name} must be a finite real number, got {value!r}.")
+    return number
 
 
 def check_choice(name: str, value: object, allowed: tuple[str, ...]) -> None:

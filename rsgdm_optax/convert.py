@@ -24,7 +24,13 @@ import jax.numpy as jnp
 import optax
 from jax.typing import ArrayLike
 
-from rsgdm_optax._arguments import check_decay, check_flag, check_learning_rate
+from rsgdm_optax._arguments import (
+    as_real,
+    check_flag,
+    check_learning_rate,
+    read_decay,
+    read_number,
+)
 from rsgdm_optax._average import average
 from rsgdm_optax._buffers import keep_dtypes, zero_buffer, zero_count
 from rsgdm_optax._family import place
@@ -56,6 +62,9 @@ class Qhm(NamedTuple):
     :math:`\nu`       ``nu``
     ================  ===================
 
+    All three are numbers. `transformation` takes a schedule for the learning rate, too,
+    and a JAX array unchecked.
+
     Example:
       From RSGDM's settings to PyTorch's:
 
@@ -67,7 +76,7 @@ class Qhm(NamedTuple):
       Ma and Yarats, "Quasi-hyperbolic momentum and Adam for deep learning", ICLR 2019.
     """
 
-    learning_rate: float
+    learning_rate: optax.ScalarOrSchedule
     decay: float
     nu: float
 
@@ -75,9 +84,11 @@ class Qhm(NamedTuple):
         """The arguments of ``torch.optim.SGD`` that take the same steps, exactly.
 
         Raises:
-          ValueError: unless ν is 0, 1 or β; PyTorch has no other members.
+          ValueError: unless α is a finite number, β a real number in [0, 1), and ν
+            0, 1 or β, or any number if β is 0; PyTorch has no other members.
         """
-        rate, decay, nu = self
+        rate = read_number("learning_rate", self.learning_rate)
+        decay, nu = self._checked()
         if nu == 0 or decay == 0:
             return TorchSgd(rate, 0.0)
         if nu not in (1, decay):
@@ -85,9 +96,14 @@ class Qhm(NamedTuple):
         return TorchSgd(rate * (1 - decay), decay, nesterov=nu == decay)
 
     def transformation(self) -> optax.GradientTransformation:
-        """The optimizer, with one buffer of the parameters' shapes and dtypes."""
-        rate, decay, nu = self
-        check_decay(decay)
+        """The optimizer, with one buffer of the parameters' shapes and dtypes.
+
+        Raises:
+          ValueError: unless α is a finite number or a schedule, β a real number in
+            [0, 1), and ν a finite number.
+        """
+        rate = check_learning_rate(self.learning_rate)
+        decay, nu = self._checked()
 
         def init_fn(params: optax.Params) -> _AverageState:
             return _AverageState(zero_buffer(params, None))
@@ -103,8 +119,11 @@ class Qhm(NamedTuple):
 
         return optax.chain(
             keep_dtypes(optax.GradientTransformation(init_fn, update_fn)),
-            keep_dtypes(optax.scale_by_learning_rate(check_learning_rate(rate))),
+            keep_dtypes(optax.scale_by_learning_rate(rate)),
         )
+
+    def _checked(self) -> tuple[float, float]:
+        return read_decay(self.decay), read_number("nu", self.nu)
 
 
 class TorchSgd(NamedTuple):
@@ -124,7 +143,9 @@ class TorchSgd(NamedTuple):
     :math:`\tau`      ``dampening``
     ================  ===================
 
-    Without momentum PyTorch dampens nothing, whatever :math:`\tau` is.
+    Without momentum PyTorch dampens nothing, whatever :math:`\tau` is. All but
+    ``nesterov`` are numbers. `transformation` takes a schedule for the learning rate,
+    too, and a JAX array unchecked.
 
     Example:
       What a PyTorch user passes to ``rsgdm`` or ``nesterov``:
@@ -137,7 +158,7 @@ class TorchSgd(NamedTuple):
       The documentation of ``torch.optim.SGD``.
     """
 
-    learning_rate: float
+    learning_rate: optax.ScalarOrSchedule
     momentum: float = 0.0
     dampening: float = 0.0
     nesterov: bool = False
@@ -149,9 +170,11 @@ class TorchSgd(NamedTuple):
         :math:`\gamma \tau \mu^{t-1} g_1` to step :math:`t`, which no member of the family has.
 
         Raises:
-          ValueError: if the arguments are none that PyTorch takes.
+          ValueError: unless γ is a finite number, μ a real number in [0, 1), and τ one
+            in [0, 1]; with Nesterov, unless μ is positive and τ is 0, as in PyTorch.
         """
-        rate, momentum, dampening, nesterov = self._checked()
+        rate = read_number("learning_rate", self.learning_rate)
+        momentum, dampening, nesterov = self._checked()
         if momentum == 0:
             return Qhm(rate, 0.0, 0.0)
         alpha = rate * (1 - dampening) / (1 - momentum)
@@ -161,9 +184,10 @@ class TorchSgd(NamedTuple):
         """PyTorch's optimizer, its undamped first step included, with one buffer.
 
         Raises:
-          ValueError: if the arguments are none that PyTorch takes.
+          ValueError: as `to_qhm`, but γ may be a schedule.
         """
-        rate, momentum, dampening, nesterov = self._checked()
+        rate = check_learning_rate(self.learning_rate)
+        momentum, dampening, nesterov = self._checked()
 
         def init_fn(params: optax.Params) -> _MomentumState:
             return _MomentumState(zero_count(params), zero_buffer(params, None))
@@ -188,20 +212,19 @@ class TorchSgd(NamedTuple):
             keep_dtypes(optax.scale_by_learning_rate(rate)),
         )
 
-    def _checked(self) -> tuple[float, float, float, bool]:
-        rate, momentum, dampening, nesterov = self
-        check_learning_rate(rate)
-        check_decay(momentum, "momentum")
-        check_flag("nesterov", nesterov)
+    def _checked(self) -> tuple[float, float, bool]:
+        momentum = read_decay(self.momentum, "momentum")
+        check_flag("nesterov", self.nesterov)
+        dampening = as_real(self.dampening)
         if not 0 <= dampening <= 1:
-            raise ValueError(f"dampening must be a real number in [0, 1], got {dampening!r}.")
-        if nesterov and (momentum == 0 or dampening != 0):
+            raise ValueError(f"dampening must be a real number in [0, 1], got {self.dampening!r}.")
+        if self.nesterov and (momentum == 0 or dampening != 0):
             raise ValueError(
                 "nesterov must be False unless momentum is positive and dampening is 0, "
                 f"got momentum {momentum!r} and dampening {dampening!r}."
             )
         # PyTorch dampens what it adds to its buffer, and without momentum it has none.
-        return rate, momentum, dampening if momentum else 0.0, nesterov
+        return momentum, dampening if momentum else 0.0, self.nesterov
 
 
 def qhm(method: str, learning_rate: float, decay: ArrayLike) -> Qhm:
@@ -244,6 +267,5 @@ def qhm(method: str, learning_rate: float, decay: ArrayLike) -> Qhm:
     References:
       theory.md, section 6.
     """
-    check_learning_rate(learning_rate)
     beta, nu = place(method, decay)
-    return Qhm(learning_rate, beta, nu)
+    return Qhm(read_number("learning_rate", learning_rate), beta, nu)

@@ -202,6 +202,8 @@ def test_bad_method_and_decay(function):
         function("adam", 0.9)
     with pytest.raises(ValueError, match=r"decay must be a real number in \[0, 1\), got 1"):
         function("sgdm", 1)
+    with pytest.raises(ValueError, match=r"decay must be .*got Array\(1\.5"):
+        function("sgdm", jnp.array(1.5))
 
 
 def test_bad_steps_and_gradients():

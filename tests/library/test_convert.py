@@ -1,6 +1,7 @@
 """Conversions, by trajectories and against values that PyTorch computed."""
 
 import json
+import math
 from pathlib import Path
 
 import jax
@@ -83,11 +84,31 @@ def test_numbers():
     assert convert.qhm("sgdm", 0.5, 0.75).to_torch() == TorchSgd(0.125, 0.75, 0.0, False)
     assert convert.qhm("rsgdm", 0.5, 0.75) == convert.qhm("nesterov", 0.5, 0.75)
     assert convert.qhm("rsgdm", 0.5, 0.75) == Qhm(0.5, 0.75, 0.75)
+    assert Qhm(0.1, 0.0, 0.7).to_torch() == TorchSgd(0.1)
     assert TorchSgd(0.1, 0.5, dampening=0.5).to_qhm() == Qhm(0.1, 0.5, 1.0)
     assert TorchSgd(0.1).to_qhm() == TorchSgd(0.1, dampening=0.5).to_qhm() == Qhm(0.1, 0.0, 0.0)
 
 
-@pytest.mark.parametrize("form", [Qhm(0.1, 0.9, 0.7), TorchSgd(0.1, 0.9, 0.5)])
+def test_numbers_of_numpy_and_jax_become_pythons():
+    array = jnp.array(0.5)
+    for given in (
+        convert.qhm("sgdm", array, np.float64(0.5)),
+        TorchSgd(np.float64(0.25), array, np.array(0.0)).to_qhm(),
+        Qhm(np.array(0.25), np.float64(0.5), array).to_torch(),
+    ):
+        assert {type(number) for number in given} <= {float, bool}
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        Qhm(0.1, 0.9, 0.7),
+        Qhm(jnp.ones(()), 0.9, 0.7),
+        TorchSgd(0.1, 0.9, 0.5),
+        TorchSgd(jnp.ones(()), 0.9, nesterov=True),
+        TorchSgd(optax.constant_schedule(0.1), 0.9),
+    ],
+)
 @pytest.mark.parametrize("dtype", ["bfloat16", "float32", "complex64"])
 def test_dtypes_stay(form, dtype):
     params = {"w": jnp.ones((2, 3), dtype), "none": None}
@@ -103,13 +124,47 @@ def test_dtypes_stay(form, dtype):
 
 
 @pytest.mark.parametrize(
+    "form",
+    [
+        Qhm(np.float64(0.1), np.float64(0.9), np.array(0.7)),
+        TorchSgd(np.array(0.1), np.float64(0.9), np.float64(0.5)),
+        TorchSgd(np.float64(0.1), np.array(0.9), nesterov=True),
+    ],
+)
+def test_numpy_numbers_promote_nothing(form):
+    gradient = jnp.ones(2, jnp.bfloat16)
+    optimizer = form.transformation()
+    with jax.numpy_dtype_promotion("strict"):
+        update, _ = optimizer.update(gradient, optimizer.init(gradient))
+    assert update.dtype == jnp.bfloat16
+
+
+@pytest.mark.parametrize(
     ("build", "message"),
     [
         (lambda: convert.qhm("adam", 0.1, 0.9), "method must be .*got 'adam'"),
         (lambda: convert.qhm("sgdm", 0.1, 1.0), r"decay must be .*\[0, 1\), got 1.0"),
         (lambda: convert.qhm("sgdm", "a", 0.9), "learning_rate must be .*got 'a'"),
+        (
+            lambda: convert.qhm("sgdm", max, 0.9),
+            "learning_rate must be a finite real number, got <built-in",
+        ),
         (lambda: Qhm(0.1, 0.9, 0.5).to_torch(), r"nu must be 0, 1 or decay \(0.9\).*got 0.5"),
         (lambda: Qhm(0.1, 1.5, 0.5).transformation(), r"decay must be .*got 1.5"),
+        (lambda: Qhm(0.1, 1.5, 1.0).to_torch(), r"decay must be .*got 1.5"),
+        (lambda: Qhm(0.1, 1.0, 1.0).to_torch(), r"decay must be .*got 1.0"),
+        (lambda: Qhm(0.1, math.nan, 1.0).to_torch(), r"decay must be .*got nan"),
+        (lambda: Qhm("a", 0.9, 1.0).to_torch(), "learning_rate must be .*number, got 'a'"),
+        (lambda: Qhm(max, 0.9, 1.0).to_torch(), "learning_rate must be .*number, got <built-in"),
+        (lambda: Qhm("a", 0.9, 1.0).transformation(), "learning_rate must be .*got 'a'"),
+        (lambda: Qhm(0.1, 0.9, math.nan).transformation(), "nu must be .*number, got nan"),
+        (lambda: Qhm(0.1, 0.9, "x").transformation(), "nu must be .*number, got 'x'"),
+        (lambda: Qhm(0.1, 0.0, "x").to_torch(), "nu must be .*number, got 'x'"),
+        (lambda: TorchSgd("a").to_qhm(), "learning_rate must be .*number, got 'a'"),
+        (lambda: TorchSgd(max).to_qhm(), "learning_rate must be .*number, got <built-in"),
+        (lambda: TorchSgd("a").transformation(), "learning_rate must be .*schedule.*got 'a'"),
+        (lambda: TorchSgd(0.1, jnp.array(1.0)).to_qhm(), r"momentum must be .*got Array\(1\."),
+        (lambda: TorchSgd(0.1, 0.9, "a").to_qhm(), r"dampening must be .*\[0, 1\], got 'a'"),
         (lambda: TorchSgd(0.1, 1.0).to_qhm(), r"momentum must be .*\[0, 1\), got 1.0"),
         (
             lambda: TorchSgd(0.1, 0.9, 1.5).transformation(),
