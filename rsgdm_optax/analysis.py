@@ -23,6 +23,7 @@ derivations are in docs/theory.md.
 
 from typing import Any, NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 from jax.typing import ArrayLike
@@ -65,7 +66,7 @@ def gradient_weights(method: str, decay: ArrayLike, steps: int) -> Array:
       ValueError: if an argument is not as described.
 
     Memory:
-      The result alone.
+      Twice the result.
 
     Example:
       >>> from rsgdm_optax import analysis
@@ -174,14 +175,15 @@ def frequency_response(method: str, decay: ArrayLike, frequencies: npt.ArrayLike
     Args:
       method: one of `METHODS`.
       decay: β, a real number in [0, 1).
-      frequencies: any shape, in cycles a step; 0.5 flips the sign every step.
+      frequencies: real numbers of any shape, in cycles a step; 0.5 flips the sign
+        every step.
 
     Returns:
       Complex128 of the frequencies' shape: the modulus is the gain, the
       argument (radians) the lead of the phase, negative if the update is late.
 
     Raises:
-      ValueError: if method or decay is not as described.
+      ValueError: if an argument is not as described.
 
     Memory:
       The result and temporaries of its size.
@@ -198,7 +200,10 @@ def frequency_response(method: str, decay: ArrayLike, frequencies: npt.ArrayLike
       theory.md, section 4.
     """
     beta, nu = place(method, decay)
-    turn = np.exp(-2j * np.pi * np.asarray(frequencies, np.float64))
+    f = np.asarray(frequencies)
+    if not (jnp.issubdtype(f.dtype, jnp.floating) or jnp.issubdtype(f.dtype, jnp.integer)):
+        raise ValueError(f"frequencies must be real numbers, got dtype {f.dtype}.")
+    turn = np.exp(-2j * np.pi * f.astype(np.float64))
     return np.asarray(1 - nu + nu * (1 - beta) / (1 - beta * turn))
 
 
@@ -237,15 +242,16 @@ def stability_limit(method: str, decay: ArrayLike) -> float:
       theory.md, section 8.
     """
     beta, nu = place(method, decay)
-    return 2 * (1 + beta) / (1 + beta * (1 - 2 * nu))
+    # 1 + β(1−2ν), without the cancellation near β = 1.
+    return 2 * (1 + beta) / ((1 - beta) + 2 * beta * (1 - nu))
 
 
 class BiasTerms(NamedTuple):
     r"""The terms of the paper's section 2, one value a step, shaped as the gradients.
 
     The identities hold to rounding: (5) ``m = gradient + (1 − β)·xi``;
-    (8) ``n = gradient + (1 − β)·xi + correction``; (9) ``sigma = sigma_sum``,
-    and with it ``n = gradient + (1 − β)·sigma``.
+    (8) ``n = gradient + (1 − β)·xi + correction``, which by the definition of sigma is
+    ``gradient + (1 − β)·sigma``; (9) ``sigma = sigma_sum``.
     """
 
     m: Array  # E m_t, left side of (5)
@@ -272,22 +278,24 @@ def bias_terms(gradients: npt.ArrayLike, decay: ArrayLike) -> BiasTerms:
     The last equality takes the given sequence as its own expectation; with
     noise it holds in expectation only. The paper concludes
     :math:`|\varsigma| \le |\xi|` for large :math:`t`. Exactly,
-    :math:`\varsigma_t = \beta (\xi_t - \beta^{t-1} [g_1 - \mathrm{E}\, g_t])`, so that it can fail
-    for every :math:`t \ge 3`, by an excess that fades like :math:`\beta^t`.
+    :math:`\varsigma_t = \beta (\xi_t - \beta^{t-1} [g_1 - \mathrm{E}\, g_t])`, so that where
+    :math:`\beta > 0` it can fail at any :math:`t \ge 3`, but for bounded gradients only by an
+    excess that fades like :math:`\beta^t`.
 
     Args:
-      gradients: g₁ … g_T, shape (T, …) with T ≥ 1, real or complex.
+      gradients: g₁ … g_T, shape (T, …) with T ≥ 1, numbers of any dtype.
       decay: β, a real number in [0, 1).
 
     Returns:
-      `BiasTerms`, each of the gradients' shape, in float64 or complex128. Every
-      term is summed as its equation says, none is derived from another.
+      `BiasTerms`, each of the gradients' shape, in float64, or complex128 if the
+      gradients are complex. :math:`m_t`, :math:`z_t`, :math:`\xi_t` and the right side of (9) are
+      summed as (4), (7), (6) and (9) say; the rest is put together from them.
 
     Raises:
       ValueError: if an argument is not as described.
 
     Memory:
-      Nine times the gradients; the work grows with T².
+      Ten times the gradients in float64, the result included; the work grows with T².
 
     Example:
       >>> import numpy as np
@@ -302,12 +310,12 @@ def bias_terms(gradients: npt.ArrayLike, decay: ArrayLike) -> BiasTerms:
     """
     beta, _ = place("rsgdm", decay)
     g = np.asarray(gradients)
-    if g.ndim == 0 or len(g) == 0 or not np.issubdtype(g.dtype, np.number):
+    if g.ndim == 0 or len(g) == 0 or not jnp.issubdtype(g.dtype, jnp.number):
         raise ValueError(
             "gradients must be numbers of shape (T, ...) with T of 1 or more, "
             f"got shape {g.shape} and dtype {g.dtype}."
         )
-    g = g.astype(np.result_type(g.dtype, np.float64))
+    g = g.astype(np.complex128 if np.iscomplexobj(g) else np.float64)
     difference = np.diff(g, axis=0, prepend=g[:1])  # Δg₁ = 0
     m, z, xi, sigma_sum = (np.zeros_like(g) for _ in range(4))
     for t in range(1, len(g) + 1):

@@ -1,6 +1,8 @@
 """The closed forms of section 2 against the running transformations themselves."""
 
 import functools
+import tracemalloc
+from fractions import Fraction
 
 import hypothesis.strategies as st
 import jax
@@ -88,6 +90,13 @@ def test_frequency_response_keeps_shapes():
     assert analysis.frequency_response("rsgdm", 0.9, np.zeros((2, 3))).shape == (2, 3)
 
 
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "float16", "float32", "float64", "bfloat16"])
+def test_frequencies_of_any_dtype(dtype):
+    response = analysis.frequency_response("sgdm", 0.5, jnp.array([0, 1], dtype))
+    assert response.dtype == np.complex128
+    np.testing.assert_allclose(response, 1.0, rtol=0, atol=1e-15)
+
+
 @pytest.mark.parametrize("decay", [0.0, 0.5, 0.9])
 @pytest.mark.parametrize("method", analysis.METHODS)
 def test_stability_limit_parts_descent_from_divergence(method, decay):
@@ -112,6 +121,16 @@ def test_stability_limit_parts_descent_from_divergence(method, decay):
 
     assert largest(0.999 * limit) < 1e-3
     assert not largest(1.001 * limit) < 1e3  # infinity and NaN too
+
+
+@pytest.mark.parametrize("nu", [1, "decay"])
+def test_stability_limit_near_decay_one(nu):
+    decay = 1 - 2.0**-40 - 2.0**-50
+    beta = Fraction(decay)
+    nu = beta if nu == "decay" else nu
+    exact = 2 * (1 + beta) / (1 + beta * (1 - 2 * nu))
+    limit = analysis.stability_limit("sgdm" if nu == 1 else "rsgdm", decay)
+    assert limit == pytest.approx(float(exact), rel=1e-15)
 
 
 def test_papers_numbers():
@@ -179,6 +198,39 @@ def test_excess_of_the_corrected_bias_fades():
     assert np.all(np.abs(terms.sigma) <= bound + 1e-13)
 
 
+@pytest.mark.parametrize(
+    "dtype",
+    [
+        *("int8", "uint8", "float16", "float32", "float64", "longdouble"),
+        *("complex64", "complex128", "clongdouble", jnp.bfloat16),
+    ],
+)
+def test_gradients_of_any_dtype(dtype):
+    g = np.arange(1, 13).astype(dtype)
+    wide = np.complex128 if np.iscomplexobj(g) else np.float64
+    for term, wanted in zip(
+        analysis.bias_terms(g, 0.9), analysis.bias_terms(g.astype(wide), 0.9), strict=True
+    ):
+        assert term.dtype == wide
+        np.testing.assert_array_equal(term, wanted)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_memory(dtype):
+    def peak(function, *arguments):
+        tracemalloc.start()
+        try:
+            function(*arguments)
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    g = np.ones((4, 25_000), dtype)
+    assert peak(analysis.bias_terms, g, 0.9) == pytest.approx(10 * 8 * g.size, rel=0.02)
+    weights = peak(analysis.gradient_weights, "rsgdm", 0.9, 100_000)
+    assert weights == pytest.approx(2 * 8 * 100_000, rel=0.02)
+
+
 def test_complex_gradients():
     g = np.exp(1j * np.arange(20.0))
     terms = analysis.bias_terms(g, 0.9)
@@ -206,11 +258,14 @@ def test_bad_method_and_decay(function):
         function("sgdm", jnp.array(1.5))
 
 
-def test_bad_steps_and_gradients():
+def test_bad_steps_frequencies_and_gradients():
     for steps in (0, -1, 2.0, True, "3"):
         with pytest.raises(ValueError, match="steps must be a whole number of 1 or more, got"):
             analysis.gradient_weights("sgdm", 0.9, steps)
-    for gradients in (1.0, [], np.zeros((0, 3)), ["a"]):
+    for frequencies in (None, "a", 0.1j, [0.1, None], np.zeros(2, np.complex64), True):
+        with pytest.raises(ValueError, match=r"^frequencies must be real numbers, got dtype .*\.$"):
+            analysis.frequency_response("sgdm", 0.9, frequencies)
+    for gradients in (1.0, [], np.zeros((0, 3)), ["a"], [None], [True]):
         with pytest.raises(ValueError, match="gradients must be numbers of shape"):
             analysis.bias_terms(gradients, 0.9)
     with pytest.raises(ValueError, match="decay must be"):
