@@ -15,8 +15,9 @@ def average(previous: jax.Array, value: jax.Array, decay: ArrayLike) -> jax.Arra
     """β·previous + (1−β)·value, in their common dtype.
 
     Written so that β enters only through 1−β, rounded once: the weights add up
-    to exactly 1 in any precision. Textbook order loses about 1/(1−β) units in
-    the last place in float32, a hundred of them at β = 0.999.
+    to exactly 1 in any precision. In textbook order they do not, which on noisy
+    gradients in float32 loses about 0.1/(1−β) units in the last place, a hundred
+    at β = 0.999.
     """
     previous, value = promote(previous, value)
     return previous + (1 - decay) * (value - previous)

@@ -1,5 +1,7 @@
 """Every optimizer against NumPy float64, over hundreds of steps, the first ones included."""
 
+from collections import deque
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -93,6 +95,43 @@ def test_float32_of_the_baselines(name, kind):
         run(OPTIMIZERS[name][0](1.0), gradients), expected(name, gradients), gradients
     )
     assert error < 10 * np.finfo(np.float32).eps
+
+
+def _loss_in_float32(name: str, decay: float, gradients: np.ndarray) -> float:
+    """Root mean square of the last update's error, in units 2⁻²³ of the update's own."""
+    optimizer = OPTIMIZERS[name][0](-1.0, decay)
+
+    @jax.jit
+    def last(gradients):
+        state = optimizer.init(gradients[0])
+        step = lambda state, g: optimizer.update(g, state)[::-1]  # noqa: E731
+        return jax.lax.scan(step, state, gradients)[1][-1]
+
+    (exact,) = deque(OPTIMIZERS[name][1](gradients.astype(np.float64), decay), maxlen=1)
+    error = np.asarray(last(gradients), np.float64) - exact
+    return float(np.sqrt(np.mean(error**2) / np.mean(exact**2)) / np.finfo(np.float32).eps)
+
+
+# What the README says of a β near 1. The bounds leave room for other orders of summation.
+@pytest.mark.parametrize("decay", [0.99, 0.999, 0.9999])
+@pytest.mark.parametrize("name", ["rsgdm", "rsgdm_compact", "sgdm", "nesterov"])
+def test_decay_near_one_on_noise_in_float32(name, decay):
+    shape = (round(8 / (1 - decay)), 64)
+    noise = np.random.default_rng(0).standard_normal(shape, np.float32)
+    for gradients in (noise, 1 + noise / 10):
+        loss = _loss_in_float32(name, decay, gradients)
+        if name.startswith("rsgdm"):
+            assert loss < 20
+        else:
+            assert 0.04 < loss * (1 - decay) < 0.2
+
+
+@pytest.mark.parametrize("decay", [0.99, 0.999])
+@pytest.mark.parametrize("name", ["rsgdm", "rsgdm_compact", "sgdm", "nesterov"])
+def test_decay_near_one_on_constants_in_float32(name, decay):
+    constants = np.random.default_rng(0).standard_normal(64).astype(np.float32)
+    gradients = np.broadcast_to(constants, (round(25 / (1 - decay)), 64))
+    assert 0.1 < _loss_in_float32(name, decay, gradients) * (1 - decay) < 0.5
 
 
 def test_state_holds_m_z_and_the_previous_gradient(x64):
