@@ -13,9 +13,14 @@ def main() -> int:
     """Parses the options, does the study, prints its table; returns the exit status."""
     # Imported here: these take seconds, in which an interrupt must already end well.
     from train.options import parse
+    from train.plan import Plan
     from train.study import run_study
 
-    report = run_study(parse())
+    config, dry_run = parse()
+    if dry_run is not None:
+        Plan.of(config, timed_steps=dry_run).show()
+        return 0
+    report = run_study(config)
     report.show()
     return 3 if report.diverged else 0
 

@@ -6,6 +6,7 @@
 import dataclasses
 import math
 from collections.abc import Callable, Mapping
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from train.resnet import MODELS
 from train.sources import DATASETS, NAMED
 
 LR_CONVENTIONS = ("ema", "heavy_ball")
-DTYPES = ("float32",)
+DTYPES = ("float32", "bfloat16")
 PARALLEL = ("jit",)
 MOST_RUNS = 10_000
 FLOAT32 = np.finfo(np.float32)
@@ -24,7 +25,6 @@ FLOAT32 = np.finfo(np.float32)
 # Part of the program's design, refused with a line of its own until it is built.
 _PLANNED = {
     "optimizers": ("rsadam",),
-    "dtype": ("bfloat16",),
     "parallel": ("pmap",),
 }
 
@@ -72,9 +72,15 @@ class Config:
         "added to the gradient, times the parameters, before the optimizer", "W", default=5e-4
     )
     augment: bool = _option("random crops, and flips where the images allow it", "", default=True)
-    dtype: str = _option("float32", "NAME", default="float32")
+    dtype: str = _option(
+        "float32, or bfloat16 to compute in; parameters, statistics and loss are float32",
+        "NAME",
+        default="float32",
+    )
+    tf32: bool = _option("let a GPU round float32 factors to TensorFloat-32", "", default=False)
     parallel: str = _option("jit", "NAME", default="jit")
     distributed: bool = _option("one of several hosts", "", default=False)
+    tensorboard: bool = _option("write event files beside the metrics", "", default=False)
     output: str = _option("folder of the study (default: runs/PRESET)", "DIR")
 
 
@@ -139,6 +145,7 @@ class RunConfig:
     weight_decay: float
     augment: bool
     dtype: str
+    tf32: bool
 
     @property
     def name(self) -> str:
@@ -182,10 +189,14 @@ def check(config: Config) -> None:
     _number("decay", config.decay, lambda decay: 0 <= decay < 1, "a number in [0, 1)")
     _number("weight_decay", config.weight_decay, lambda decay: decay >= 0, "a number of 0 or more")
     _check_rates(config)
-    for name in ("augment", "distributed", "unverified_archive"):
+    for name in ("augment", "distributed", "unverified_archive", "tf32", "tensorboard"):
         if not isinstance(getattr(config, name), bool):
             raise InputError(f"{name}: {getattr(config, name)!r} is neither True nor False")
     _choice("dtype", config.dtype, DTYPES)
+    if config.tf32 and config.dtype != "float32":
+        raise InputError(f"tf32: is for dtype float32, not {config.dtype}")
+    if config.tensorboard and find_spec("tensorboardX") is None:
+        raise InputError("tensorboard: needs tensorboardX: pip install -e '.[tensorboard]'")
     _choice("parallel", config.parallel, PARALLEL)
     if config.distributed:
         raise InputError("distributed: not available yet; training runs on one device")

@@ -9,6 +9,7 @@ import dataclasses
 import numpy as np
 
 from train import sources
+from train.sources import Source
 from train.stratify import stratified
 
 
@@ -55,6 +56,11 @@ def load(
         asked for.
     """
     source = sources.read(name, data_dir, unverified_archive=unverified_archive)
+    return select(source, train_examples, validation_examples)
+
+
+def select(source: Source, train_examples: int | None, validation_examples: int) -> Dataset:
+    """The examples to train on and to evaluate on; see `load`."""
     x_train, y_train, x_test, y_test = source.arrays
     train, evaluation, evaluation_name = Split(x_train, y_train), Split(x_test, y_test), "test"
     if validation_examples:

@@ -13,7 +13,7 @@ import jax
 _PACKAGES = ("rsgdm_optax", "jax", "jaxlib", "flax", "optax", "numpy")
 
 
-def environment(*, parallel: str) -> dict[str, Any]:
+def environment(*, parallel: str, matmul_precision: str) -> dict[str, Any]:
     """The facts that a figure may depend on, beside the settings."""
     devices = jax.devices()
     return {
@@ -28,6 +28,7 @@ def environment(*, parallel: str) -> dict[str, Any]:
         "devices": len(devices),
         "devices_used": 1,
         "parallel": parallel,
+        "matmul_precision": matmul_precision,
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
     }
 

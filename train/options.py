@@ -3,7 +3,7 @@
 import argparse
 import dataclasses
 from collections.abc import Sequence
-from typing import Any, NoReturn, get_type_hints
+from typing import Any, NamedTuple, NoReturn, get_type_hints
 
 from train.config import DEFAULT_PRESET, PRESETS, Config
 from train.errors import InputError
@@ -17,14 +17,21 @@ class Parser(argparse.ArgumentParser):
         raise InputError(f"{message}; see --help")
 
 
-def parse(arguments: Sequence[str] | None = None) -> Config:
-    """The study that the options describe, not yet checked.
+class Command(NamedTuple):
+    """What the options say. The study is not checked yet."""
+
+    config: Config
+    dry_run: int | None  # how many steps to time; None: this is no dry run
+
+
+def parse(arguments: Sequence[str] | None = None) -> Command:
+    """Reads the options.
 
     Raises:
       InputError: for an unknown option or a value that cannot be read.
     """
     given = vars(_parser().parse_args(arguments))
-    preset = given.pop("preset")
+    preset, dry_run = given.pop("preset"), given.pop("dry_run")
     if preset not in PRESETS:
         raise InputError(f"--preset: {preset!r} is unknown; allowed: {', '.join(PRESETS)}")
     config = PRESETS[preset]
@@ -41,7 +48,11 @@ def parse(arguments: Sequence[str] | None = None) -> Config:
         changes["seeds"] = _seeds(changes["seeds"])
     if "optimizers" in changes:
         changes["optimizers"] = tuple(changes["optimizers"])
-    return dataclasses.replace(config, **changes)
+    if dry_run is not None:
+        dry_run = _whole("dry_run", dry_run)
+        if dry_run < 0:
+            raise InputError(f"dry_run: {dry_run} is not a whole number of 0 or more")
+    return Command(dataclasses.replace(config, **changes), dry_run)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -56,6 +67,13 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME",
         default=DEFAULT_PRESET,
         help=f"{', '.join(PRESETS)} (default: {DEFAULT_PRESET}); options override its values",
+    )
+    parser.add_argument(
+        "--dry-run",
+        metavar="STEPS",
+        nargs="?",
+        const="0",
+        help="only say what the study would do and cost; with STEPS, time so many steps",
     )
     types = get_type_hints(Config)
     for field in dataclasses.fields(Config):

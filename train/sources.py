@@ -56,6 +56,21 @@ def read(name: str, data_dir: str | None, *, unverified_archive: bool) -> Source
     return Source(arrays, int(arrays.y_train.max()) + 1, can_flip=False)
 
 
+def is_here(name: str, data_dir: str | None) -> bool:
+    """Whether a data set can be read without downloading it."""
+    return name not in NAMED or data_dir is not None or _cache(f"{name}.npz").exists()
+
+
+def stand_in(name: str) -> Source:
+    """Black images in the numbers and shapes of a data set that has not been downloaded."""
+    known = NAMED[name]
+    splits: list[np.ndarray] = []
+    for n in (known.train_examples, known.test_examples):
+        labels = np.arange(n, dtype=np.int32) % known.classes
+        splits += [np.zeros((n, *known.image_shape), np.uint8), labels]
+    return Source(Arrays(*splits), known.classes, can_flip=True)
+
+
 def fingerprint(arrays: Arrays) -> str:
     """Tells data sets apart: half of a SHA-256 over shapes, images and labels."""
     digest = hashlib.sha256()
@@ -65,10 +80,10 @@ def fingerprint(arrays: Arrays) -> str:
     return digest.hexdigest()[:32]
 
 
-def cache_folder() -> Path:
-    """Where decoded arrays and downloads are kept."""
+def _cache(name: str) -> Path:
+    """Where a data set's decoded arrays are kept, or what is downloaded."""
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(home) / "rsgdm_optax"
+    return Path(home) / "rsgdm_optax" / name
 
 
 def _named(name: str, data_dir: str | None, *, unverified_archive: bool) -> Arrays:
@@ -89,14 +104,14 @@ def _named(name: str, data_dir: str | None, *, unverified_archive: bool) -> Arra
             )
         warn(f"{data_dir}: {altered}: not the official checksum; used as it is")
         return archive.decode().in_own_order()
-    cached = cache_folder() / f"{name}.npz"
+    cached = _cache(f"{name}.npz")
     arrays = _cached(cached)
     if arrays is not None:
         return arrays
     if archive is not None:
         _keep(cached, lambda path: npz.write(path, archive.decode().in_own_order()))
     else:
-        folder = Path(data_dir) if data_dir is not None else cache_folder() / "tensorflow_datasets"
+        folder = Path(data_dir) if data_dir is not None else _cache("tensorflow_datasets")
         _keep(cached, lambda path: tfds.prepare(name, folder, path))
     return npz.read(cached)
 

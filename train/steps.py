@@ -79,9 +79,13 @@ class Keys(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Network:
-    """A Flax model as functions of its parameters and BatchNorm statistics."""
+    """A Flax model as functions of its parameters and BatchNorm statistics.
+
+    With a `dtype` the layers compute in it; parameters, statistics and logits keep their own.
+    """
 
     make: Callable[[nnx.Rngs], nnx.Module]
+    dtype: jnp.dtype | None = None
 
     def init(self, key: jax.Array) -> tuple[Any, Any]:
         """Initial parameters and statistics."""
@@ -96,7 +100,12 @@ class Network:
         # copy: a variable made outside of a gradient may not be written to inside of it.
         model: Any = nnx.merge(graph, params, batch_stats, copy=True)
         model.set_attributes(use_running_average=not training)
-        return model(images), nnx.state(model, nnx.BatchStat)
+        if self.dtype is not None:
+            model.set_attributes(dtype=self.dtype)
+        logits: jax.Array = model(images)
+        # The loss needs the digits that a low precision lacks.
+        wide = jnp.promote_types(logits.dtype, jnp.float32)
+        return logits.astype(wide), nnx.state(model, nnx.BatchStat)
 
 
 @dataclasses.dataclass(frozen=True)

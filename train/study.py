@@ -1,7 +1,8 @@
 """A study: every optimizer × every seed, and the report on them."""
 
 from pathlib import Path
-from typing import Any
+
+import jax
 
 from train.config import Config, RunConfig, check, runs
 from train.data import Dataset, load
@@ -11,6 +12,8 @@ from train.progress import Display
 from train.records import RunFolder, check_same_study
 from train.report import Report, build_report
 from train.trainer import Trainer
+
+DAY = 86_400.0  # seconds
 
 
 def run_study(config: Config) -> Report:
@@ -37,8 +40,8 @@ def run_study(config: Config) -> Report:
             f"{len(all_runs) - len(todo)} of them done"
         )
         if todo:
-            here = environment(parallel=config.parallel)
-            _train(study, todo, dataset, here, display)
+            with jax.default_matmul_precision(matmul_precision(config)):
+                _train(config, todo, dataset, display)
     return build_report(study)
 
 
@@ -56,27 +59,43 @@ def check_study(config: Config) -> Dataset:
         train_examples=config.train_examples,
         validation_examples=config.validation_examples,
     )
+    check_batch_size(config, dataset)
+    check_same_study(Path(config.output), runs(config, dataset.fingerprint))
+    return dataset
+
+
+def check_batch_size(config: Config, dataset: Dataset) -> None:
+    """Raises `InputError` if an epoch has not one whole batch."""
     if config.batch_size > len(dataset.train):
         raise InputError(
             f"batch_size: {config.batch_size} is more than the {len(dataset.train)} examples "
             "to train on"
         )
-    check_same_study(Path(config.output), runs(config, dataset.fingerprint))
-    return dataset
 
 
-def _train(
-    study: Path, todo: list[RunConfig], dataset: Dataset, here: dict[str, Any], display: Display
-) -> None:
+def matmul_precision(config: Config) -> str:
+    """How float32 products are taken: whole, unless a GPU may use TensorFloat-32."""
+    return "tensorfloat32" if config.tf32 else "float32"
+
+
+def _train(config: Config, todo: list[RunConfig], dataset: Dataset, display: Display) -> None:
     display.say(
-        f"{todo[0].model} on {todo[0].dataset}: {len(dataset.train)} examples to train on, "
+        f"{config.model} on {config.dataset}: {len(dataset.train)} examples to train on, "
         f"{len(dataset.evaluation)} for {dataset.evaluation_name}"
     )
-    trainer = Trainer(dataset, todo[0].model)
+    trainer = Trainer(dataset, config.model, config.dtype)
+    seconds = trainer.step_seconds(todo[0])
+    steps = len(dataset.train) // config.batch_size * config.epochs * len(todo)
+    if seconds * steps > DAY:
+        display.say(
+            f"this will take about {seconds * steps / DAY:.1f} days on this machine: "
+            f"{steps} steps of {seconds:.2g} s"
+        )
+    here = environment(parallel=config.parallel, matmul_precision=matmul_precision(config))
     for run in todo:
-        folder = RunFolder(study / run.name)
+        folder = RunFolder(Path(config.output) / run.name)
         folder.start(run, here)
-        result = trainer.run(run, folder, display)
+        result = trainer.run(run, folder, display, tensorboard=config.tensorboard)
         if result["status"] == "diverged":
             display.skip(run.epochs - result["epoch"])
             display.say(

@@ -30,6 +30,7 @@ from train.steps import (
     TrainStep,
     epoch_order,
 )
+from train.tensorboard import Events
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,40 +42,85 @@ class _Compiled:
     train: Callable[..., Any]
 
 
+@dataclasses.dataclass(frozen=True)
+class Cost:
+    """What one run costs. A floating-point operation is an addition or a multiplication."""
+
+    steps: int
+    flops_a_step: float
+    flops_an_evaluated_image: float
+    parameters: int
+    parameter_bytes: int
+    optimizer_bytes: int
+    data_bytes: int
+
+
 class Trainer:
     """Trains the runs of one study: whatever they share is made and compiled once."""
 
-    def __init__(self, dataset: Dataset, model: str):
+    def __init__(self, dataset: Dataset, model: str, dtype: str):
         self._dataset = dataset
         self._train_examples = Examples.of(dataset.train, dataset)
         self._evaluation_examples = Examples.of(dataset.evaluation, dataset)
         channels = dataset.train.images.shape[-1]
         self._network = Network(
-            functools.partial(MODELS[model], channels=channels, classes=dataset.classes)
+            functools.partial(MODELS[model], channels=channels, classes=dataset.classes),
+            # Left alone in float32: the layers compute in their parameters' dtype.
+            None if dtype == "float32" else jnp.dtype(dtype),
         )
         self._init = jax.jit(self._network.init)
         self._order = jax.jit(epoch_order, static_argnums=2)
         self._evaluate = jax.jit(EvaluationStep(self._network), donate_argnums=2)
         self._compiled: dict[str, _Compiled] = {}
 
-    def run(self, run: RunConfig, folder: RunFolder, display: Display) -> dict[str, Any]:
+    def step_seconds(self, run: RunConfig, steps: int = 1) -> float:
+        """Compiles the run's step, and times some that are thrown away."""
+        compiled, keys = self._compile(run), Keys.of_seed(run.seed)
+        order = self._order(keys, 0, len(self._dataset.train))
+        state, sums = self._initial(compiled, keys), Sums.zero()
+        jax.block_until_ready((state, sums, order))
+        start = time.perf_counter()
+        for _ in range(steps):
+            state, sums = compiled.train(state, sums, self._train_examples, order, keys)
+        jax.block_until_ready((state, sums))
+        return (time.perf_counter() - start) / steps
+
+    def cost(self, run: RunConfig) -> Cost:
+        """What a run costs, read from its program; nothing is compiled or run."""
+        keys = Keys.of_seed(run.seed)
+        optimizer, _, step = self._step(run)
+        params, batch_stats = jax.eval_shape(self._init, keys.parameters)
+        opt_state = jax.eval_shape(optimizer.init, params)
+        state = TrainState(jnp.int32(0), params, batch_stats, opt_state)
+        order = jax.eval_shape(self._order, keys, 0, len(self._dataset.train))
+        train = step.lower(state, Sums.zero(), self._train_examples, order, keys)
+        evaluate = self._evaluate.lower(
+            params, batch_stats, Sums.zero(), self._evaluation_examples, np.int32(0)
+        )
+        return Cost(
+            steps=run.epochs * self._steps_per_epoch(run),
+            flops_a_step=_flops(train),
+            flops_an_evaluated_image=_flops(evaluate) / EVALUATION_BATCH,
+            parameters=sum(leaf.size for leaf in jax.tree.leaves(params)),
+            parameter_bytes=_bytes(params),
+            optimizer_bytes=_bytes(opt_state),
+            data_bytes=_bytes((self._train_examples, self._evaluation_examples)),
+        )
+
+    def run(
+        self, run: RunConfig, folder: RunFolder, display: Display, *, tensorboard: bool
+    ) -> dict[str, Any]:
         """Trains one run, writing metrics epoch by epoch; returns and writes its result."""
         keys = Keys.of_seed(run.seed)
-        params, batch_stats = self._init(keys.parameters)
-        is_new = run.optimizer not in self._compiled
-        if is_new:
-            self._compiled[run.optimizer] = self._compile(run)
-        compiled = self._compiled[run.optimizer]
-        state = TrainState(jnp.int32(0), params, batch_stats, compiled.init(params))
-        if is_new:
-            # A step thrown away: images_per_second is not to count the compilation.
-            order = self._order(keys, 0, len(self._dataset.train))
-            copy = jax.tree.map(jnp.copy, state)
-            compiled.train(copy, Sums.zero(), self._train_examples, order, keys)
+        compiled = self._compile(run)
+        state = self._initial(compiled, keys)
         result: dict[str, Any] = {"status": "done"}
+        events = Events(folder.path / "tensorboard", []) if tensorboard else None
         for epoch in range(run.epochs):
             state, metrics, bad_step = self._epoch(compiled, run, state, keys, epoch)
             folder.append_metrics(metrics)
+            if events is not None:
+                events.add(metrics)
             display.epoch(run.name, metrics, run.epochs)
             result |= metrics
             if bad_step != NO_STEP:
@@ -83,10 +129,31 @@ class Trainer:
         else:
             loss, accuracy = self._evaluation(state, self._train_examples)
             result |= {"clean_train_loss": loss, "clean_train_accuracy": accuracy}
+        if events is not None:
+            events.close()
         folder.finish(result)
         return result
 
+    def _initial(self, compiled: _Compiled, keys: Keys) -> TrainState:
+        params, batch_stats = self._init(keys.parameters)
+        return TrainState(jnp.int32(0), params, batch_stats, compiled.init(params))
+
     def _compile(self, run: RunConfig) -> _Compiled:
+        if run.optimizer in self._compiled:
+            return self._compiled[run.optimizer]
+        optimizer, schedule, train = self._step(run)
+        compiled = _Compiled(schedule, jax.jit(optimizer.init), train)
+        # A step thrown away: images_per_second is not to count the compilation.
+        keys = Keys.of_seed(run.seed)
+        order = self._order(keys, 0, len(self._dataset.train))
+        state = self._initial(compiled, keys)
+        jax.block_until_ready(train(state, Sums.zero(), self._train_examples, order, keys))
+        self._compiled[run.optimizer] = compiled
+        return compiled
+
+    def _step(
+        self, run: RunConfig
+    ) -> tuple[optax.GradientTransformation, optax.Schedule, jax.stages.Wrapped]:
         steps_per_epoch = self._steps_per_epoch(run)
         schedule = step_schedule(
             ema_rate(run.optimizer, run.learning_rate, run.lr_convention, run.decay),
@@ -103,7 +170,7 @@ class Trainer:
             augment=run.augment,
             flip=self._dataset.can_flip,
         )
-        return _Compiled(schedule, jax.jit(optimizer.init), jax.jit(step, donate_argnums=(0, 1)))
+        return optimizer, schedule, jax.jit(step, donate_argnums=(0, 1))
 
     def _steps_per_epoch(self, run: RunConfig) -> int:
         """The incomplete last batch of an epoch is dropped."""
@@ -150,3 +217,12 @@ class Trainer:
 def _averages(sums: Sums) -> tuple[float, float]:
     count = int(sums.count)
     return float(sums.loss) / count, int(sums.correct) / count
+
+
+def _bytes(tree: Any) -> int:
+    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
+
+
+def _flops(program: jax.stages.Lowered) -> float:
+    analysis: Any = program.cost_analysis()
+    return float(analysis["flops"])

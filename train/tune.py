@@ -85,7 +85,10 @@ def main() -> int:
     own, others = parser.parse_known_args()
     if "--learning-rate" in others:
         raise InputError("--learning-rate: not for tuning; the grid is given by --rates")
-    print(tune(parse(others), [number("rates", rate) for rate in own.rates]), end="")
+    options = parse(others)
+    if options.dry_run is not None:
+        raise InputError("--dry-run: not for tuning; train/cifar.py tells what one rate costs")
+    print(tune(options.config, [number("rates", rate) for rate in own.rates]), end="")
     return 0
 
 

@@ -74,7 +74,7 @@ BAD = {
     "--dataset cifar10 --unverified-archive": "no --data-dir is given; expected cifar-10-binary",
     "--dataset cifar10 --data-dir here": "data_dir: here is not a folder",
     "--dataset cifar10 --data-dir / --unverified-archive": "unverified_archive: / holds none",
-    "--dtype bfloat16": "dtype: bfloat16 is not available yet",
+    "--dtype bfloat16 --tf32": "tf32: is for dtype float32, not bfloat16",
     "--dtype float16": "dtype: 'float16' is unknown",
     "--parallel pmap": "parallel: pmap is not available yet",
     "--distributed": "distributed: not available yet",
@@ -122,6 +122,7 @@ def test_help_lists_every_option():
         *("preset", "dataset", "data-dir", "train-examples", "validation-examples", "model"),
         *("optimizers", "seeds", "epochs", "batch-size", "learning-rate", "lr-convention", "decay"),
         *("weight-decay", "augment", "no-augment", "dtype", "parallel", "distributed", "output"),
+        *("unverified-archive", "tf32", "tensorboard", "dry-run"),
     ):
         assert re.search(rf"--{option}\b", done.stdout), option
 
