@@ -4,7 +4,7 @@ PYTHON ?=
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: help demo tune-demo figures test test-tfds test-versions lint format types check clean
+.PHONY: help demo tune-demo figures gpu-check test test-tfds test-versions lint format types check clean
 
 help:
 	@echo "make demo           train the demo study on bundled digits (about a minute)"
@@ -13,6 +13,7 @@ help:
 	@echo "make format         format the code"
 	@echo "make tune-demo      choose the demo's learning rates on validation examples"
 	@echo "make figures        draw the figures of docs/theory.md"
+	@echo "make gpu-check      on a machine with a GPU: what cannot be checked without (CUDA=12 or 13)"
 	@echo "make test-tfds      the download path, with TensorFlow in an environment of its own"
 	@echo "make test-versions  the library's tests on the newest and the oldest Python and jax"
 	@echo "make clean          remove environments and caches; runs/ stays"
@@ -52,6 +53,10 @@ format: $(VENV)/installed-dev
 
 figures: $(VENV)/installed-train
 	$(RUN) docs/make_figures.py
+
+CUDA ?= 13
+gpu-check: $(VENV)/installed-train,cuda$(CUDA)
+	@$(RUN) train/gpu_check.py
 
 # TensorFlow is large and has its own demands: it stays out of .venv.
 test-tfds:
