@@ -4,11 +4,12 @@ PYTHON ?=
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: help demo tune-demo figures gpu-check test test-tfds test-versions lint format types check clean
+.PHONY: help demo tune-demo figures gpu-check test faults test-tfds test-versions lint format types check clean
 
 help:
 	@echo "make demo           train the demo study on bundled digits (about a minute)"
 	@echo "make test           all tests"
+	@echo "make faults         kills, full disks, damage: docs/reliability.md"
 	@echo "make check          lint and types"
 	@echo "make format         format the code"
 	@echo "make tune-demo      choose the demo's learning rates on validation examples"
@@ -37,6 +38,9 @@ tune-demo: $(VENV)/installed-train
 
 test: $(VENV)/installed-dev
 	$(RUN) -m pytest -n auto
+
+faults: $(VENV)/installed-dev
+	$(RUN) -m pytest -m faults tests/train/test_faults.py
 
 lint: $(VENV)/installed-dev
 	$(RUN) -m ruff check .

@@ -44,7 +44,7 @@ def outcome(program: str, main: Callable[[], int]) -> int:
     except OSError as error:
         return _say(program, f"{error.filename or 'output'}: {error.strerror or error}", 2)
     except _Signalled as stop:
-        line = f"stopped by {stop.number.name}; the same command does what is not done yet"
+        line = f"stopped by {stop.number.name}; the same command goes on after the last whole epoch"
         return _say(program, line, _INTERRUPTED[stop.number])
     finally:
         for number, handler in before.items():

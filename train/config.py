@@ -80,6 +80,7 @@ class Config:
     tf32: bool = _option("let a GPU round float32 factors to TensorFloat-32", "", default=False)
     parallel: str = _option("jit", "NAME", default="jit")
     distributed: bool = _option("one of several hosts", "", default=False)
+    checkpoint_every: int = _option("epochs from one checkpoint to the next", "N", default=1)
     tensorboard: bool = _option("write event files beside the metrics", "", default=False)
     output: str = _option("folder of the study (default: runs/PRESET)", "DIR")
 
@@ -119,6 +120,7 @@ PRESETS: dict[str, Config] = {
         epochs=12,
         halve_every=3,
         learning_rate={"sgdm": 3.2, "rsgdm": 3.2, "nesterov": 0.8},
+        checkpoint_every=4,  # an epoch takes no longer than a checkpoint
         output="runs/demo",
     ),
 }
@@ -180,8 +182,8 @@ def check(config: Config) -> None:
     _check_data(config)
     _choice("model", config.model, tuple(MODELS))
     _check_runs(config)
-    for name, low in (("epochs", 1), ("halve_every", 1), ("batch_size", 1)):
-        _whole(name, getattr(config, name), low)
+    for name in ("epochs", "halve_every", "batch_size", "checkpoint_every"):
+        _whole(name, getattr(config, name), 1)
     if config.train_examples is not None:
         _whole("train_examples", config.train_examples, 1)
     _whole("validation_examples", config.validation_examples, 0)

@@ -91,7 +91,9 @@ def epochs(name: str, config: Config, dataset: Dataset) -> Iterator[Check]:
             run_folder = RunFolder(Path(folder) / run.name)
             run_folder.start(run, {})
             with jax.default_matmul_precision(matmul_precision(config)):
-                result = trainer.run(run, run_folder, display, tensorboard=False)
+                result = trainer.run(
+                    run, run_folder, display, checkpoint_every=1, tensorboard=False
+                )
         peak = (device.memory_stats() or {}).get("peak_bytes_in_use", 0)
         loss = result["train_loss"]
         yield Check(

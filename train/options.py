@@ -38,11 +38,11 @@ def parse(arguments: Sequence[str] | None = None) -> Command:
     changes = {name: value for name, value in given.items() if value is not None}
     if "learning_rate" in changes:
         changes["learning_rate"] = _learning_rates(changes["learning_rate"], config)
-    for name in ("epochs", "halve_every", "batch_size", "train_examples", "validation_examples"):
-        if name in changes:
+    types = get_type_hints(Config)
+    for name in changes.keys() - {"learning_rate"}:
+        if types[name] in (int, int | None):
             changes[name] = _whole(name, changes[name])
-    for name in ("decay", "weight_decay"):
-        if name in changes:
+        elif types[name] is float:
             changes[name] = number(name, changes[name])
     if "seeds" in changes:
         changes["seeds"] = _seeds(changes["seeds"])

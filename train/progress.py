@@ -85,6 +85,11 @@ class Display:
             place = f"epoch {metrics['epoch']:>3}/{epochs}"
             self.say(f"[{self._done:>4}/{self._epochs}] {run:<18} {place}  {figures}")
 
+    def resume(self, run: str, epochs: int) -> None:
+        """So many epochs of a run were done earlier."""
+        self._done += epochs
+        self.say(f"{run} goes on after epoch {epochs}")
+
     def skip(self, epochs: int) -> None:
         """So many epochs will not be run."""
         self._epochs -= epochs

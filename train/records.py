@@ -36,6 +36,10 @@ def write_bytes(path: Path, content: bytes) -> None:
     temporary.replace(path)
 
 
+def _line(entry: dict[str, Any]) -> str:
+    return json.dumps(_finite(entry), allow_nan=False) + "\n"
+
+
 def _finite(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _finite(item) for key, item in value.items()}
@@ -112,6 +116,8 @@ class RunFolder:
             raise _damaged(path, "a line does not hold an epoch's figures")
         if [line["epoch"] for line in metrics] != list(range(1, result["epoch"] + 1)):
             raise _damaged(path, f"it does not hold the epochs 1 to {result['epoch']}")
+        if any(metrics[-1][key] != result[key] for key in epoch_keys):
+            raise _damaged(path, "its last line is not what result.json says")
         environments = self.environments()
         if not environments:
             raise _damaged(self.path / "environment.json", "it names no start")
@@ -125,18 +131,32 @@ class RunFolder:
             raise _damaged(path, "it is no list")
         return entries
 
+    @property
+    def was_begun(self) -> bool:
+        """Whether an epoch was trained."""
+        path = self.path / "metrics.jsonl"
+        return path.exists() and path.stat().st_size > 0
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of the run's checkpoints."""
+        return self.path / "checkpoints"
+
     def start(self, run: RunConfig, environment: dict[str, Any]) -> None:
-        """Makes the folder ready for a run from its first epoch on."""
+        """Makes the folder ready for a run, and notes what it runs on."""
         self.path.mkdir(parents=True, exist_ok=True)
         earlier = self.environments() if (self.path / "environment.json").exists() else []
         write_json(self.path / "config.json", dataclasses.asdict(run))
         write_json(self.path / "environment.json", [*earlier, environment])
-        write_bytes(self.path / "metrics.jsonl", b"")
+
+    def write_metrics(self, entries: list[dict[str, Any]]) -> None:
+        """Writes the lines of the epochs so far, and no others."""
+        write_bytes(self.path / "metrics.jsonl", "".join(map(_line, entries)).encode())
 
     def append_metrics(self, entry: dict[str, Any]) -> None:
         """Adds an epoch's line."""
         with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(_finite(entry), allow_nan=False) + "\n")
+            file.write(_line(entry))
 
     def finish(self, result: dict[str, Any]) -> None:
         """Writes result.json, which marks the run as ended."""

@@ -8,6 +8,7 @@ from train.config import Config, RunConfig, check, runs
 from train.data import Dataset, load
 from train.environment import environment
 from train.errors import InputError
+from train.lock import locked
 from train.progress import Display
 from train.records import RunFolder, check_same_study
 from train.report import Report, build_report
@@ -34,7 +35,7 @@ def run_study(config: Config) -> Report:
     all_runs = runs(config, dataset.fingerprint)
     todo = [run for run in all_runs if not RunFolder(study / run.name).is_finished]
     study.mkdir(parents=True, exist_ok=True)  # an impossible folder is known before training
-    with Display(len(todo) * config.epochs) as display:
+    with locked(study), Display(len(todo) * config.epochs) as display:
         display.say(
             f"{study}: {len(all_runs)} runs of {config.epochs} epochs, "
             f"{len(all_runs) - len(todo)} of them done"
@@ -95,7 +96,13 @@ def _train(config: Config, todo: list[RunConfig], dataset: Dataset, display: Dis
     for run in todo:
         folder = RunFolder(Path(config.output) / run.name)
         folder.start(run, here)
-        result = trainer.run(run, folder, display, tensorboard=config.tensorboard)
+        result = trainer.run(
+            run,
+            folder,
+            display,
+            checkpoint_every=config.checkpoint_every,
+            tensorboard=config.tensorboard,
+        )
         if result["status"] == "diverged":
             display.skip(run.epochs - result["epoch"])
             display.say(

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from train.checkpoints import Checkpoints
 from train.config import RunConfig
 from train.data import Dataset
 from train.optimizers import ema_rate, make_optimizer, step_schedule
@@ -31,6 +32,8 @@ from train.steps import (
     epoch_order,
 )
 from train.tensorboard import Events
+
+LOOK_EVERY = 16  # steps from one look for divergence to the next
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,8 +63,11 @@ class Trainer:
 
     def __init__(self, dataset: Dataset, model: str, dtype: str):
         self._dataset = dataset
-        self._train_examples = Examples.of(dataset.train, dataset)
-        self._evaluation_examples = Examples.of(dataset.evaluation, dataset)
+        # Everything is committed to the device, as what a checkpoint brings back is: JAX
+        # compiles anew for an array that is not.
+        self._put = functools.partial(jax.device_put, device=jax.devices()[0])
+        self._train_examples = self._put(Examples.of(dataset.train, dataset))
+        self._evaluation_examples = self._put(Examples.of(dataset.evaluation, dataset))
         channels = dataset.train.images.shape[-1]
         self._network = Network(
             functools.partial(MODELS[model], channels=channels, classes=dataset.classes),
@@ -75,9 +81,9 @@ class Trainer:
 
     def step_seconds(self, run: RunConfig, steps: int = 1) -> float:
         """Compiles the run's step, and times some that are thrown away."""
-        compiled, keys = self._compile(run), Keys.of_seed(run.seed)
+        compiled, keys = self._compile(run), self._put(Keys.of_seed(run.seed))
         order = self._order(keys, 0, len(self._dataset.train))
-        state, sums = self._initial(compiled, keys), Sums.zero()
+        state, sums = self._initial(compiled, keys), self._put(Sums.zero())
         jax.block_until_ready((state, sums, order))
         start = time.perf_counter()
         for _ in range(steps):
@@ -87,15 +93,15 @@ class Trainer:
 
     def cost(self, run: RunConfig) -> Cost:
         """What a run costs, read from its program; nothing is compiled or run."""
-        keys = Keys.of_seed(run.seed)
+        keys = self._put(Keys.of_seed(run.seed))
         optimizer, _, step = self._step(run)
         params, batch_stats = jax.eval_shape(self._init, keys.parameters)
         opt_state = jax.eval_shape(optimizer.init, params)
         state = TrainState(jnp.int32(0), params, batch_stats, opt_state)
         order = jax.eval_shape(self._order, keys, 0, len(self._dataset.train))
-        train = step.lower(state, Sums.zero(), self._train_examples, order, keys)
+        train = step.lower(state, self._put(Sums.zero()), self._train_examples, order, keys)
         evaluate = self._evaluate.lower(
-            params, batch_stats, Sums.zero(), self._evaluation_examples, np.int32(0)
+            params, batch_stats, self._put(Sums.zero()), self._evaluation_examples, np.int32(0)
         )
         return Cost(
             steps=run.epochs * self._steps_per_epoch(run),
@@ -108,35 +114,56 @@ class Trainer:
         )
 
     def run(
-        self, run: RunConfig, folder: RunFolder, display: Display, *, tensorboard: bool
+        self,
+        run: RunConfig,
+        folder: RunFolder,
+        display: Display,
+        *,
+        checkpoint_every: int,
+        tensorboard: bool,
     ) -> dict[str, Any]:
-        """Trains one run, writing metrics epoch by epoch; returns and writes its result."""
-        keys = Keys.of_seed(run.seed)
+        """Trains one run, from its last checkpoint on; returns and writes its result."""
+        keys = self._put(Keys.of_seed(run.seed))
         compiled = self._compile(run)
         state = self._initial(compiled, keys)
+        checkpoints = Checkpoints(folder.checkpoints)
+        metrics: list[dict[str, Any]] = []
+        restored = checkpoints.restore(state)
+        if restored is not None:
+            state, metrics = restored
+            display.resume(run.name, len(metrics))
+        elif folder.was_begun:
+            display.say(f"{run.name} starts over: it has no whole checkpoint")
+        folder.write_metrics(metrics)
+        events = Events(folder.path / "tensorboard", metrics) if tensorboard else None
         result: dict[str, Any] = {"status": "done"}
-        events = Events(folder.path / "tensorboard", []) if tensorboard else None
-        for epoch in range(run.epochs):
-            state, metrics, bad_step = self._epoch(compiled, run, state, keys, epoch)
-            folder.append_metrics(metrics)
+        for epoch in range(len(metrics), run.epochs):
+            state, entry, bad_step = self._epoch(compiled, run, state, keys, epoch)
+            metrics.append(entry)
+            folder.append_metrics(entry)
             if events is not None:
-                events.add(metrics)
-            display.epoch(run.name, metrics, run.epochs)
-            result |= metrics
+                events.add(entry)
+            display.epoch(run.name, entry, run.epochs)
             if bad_step != NO_STEP:
                 result |= {"status": "diverged", "step": bad_step}
                 break
+            if len(metrics) % checkpoint_every == 0 or len(metrics) == run.epochs:
+                checkpoints.save(state, metrics)
         else:
             loss, accuracy = self._evaluation(state, self._train_examples)
             result |= {"clean_train_loss": loss, "clean_train_accuracy": accuracy}
         if events is not None:
             events.close()
+        result = metrics[-1] | result
         folder.finish(result)
+        checkpoints.keep(1)
         return result
 
     def _initial(self, compiled: _Compiled, keys: Keys) -> TrainState:
         params, batch_stats = self._init(keys.parameters)
-        return TrainState(jnp.int32(0), params, batch_stats, compiled.init(params))
+        state = TrainState(jnp.int32(0), params, batch_stats, compiled.init(params))
+        placed: TrainState = self._put(state)
+        return placed
 
     def _compile(self, run: RunConfig) -> _Compiled:
         if run.optimizer in self._compiled:
@@ -144,10 +171,12 @@ class Trainer:
         optimizer, schedule, train = self._step(run)
         compiled = _Compiled(schedule, jax.jit(optimizer.init), train)
         # A step thrown away: images_per_second is not to count the compilation.
-        keys = Keys.of_seed(run.seed)
+        keys = self._put(Keys.of_seed(run.seed))
         order = self._order(keys, 0, len(self._dataset.train))
         state = self._initial(compiled, keys)
-        jax.block_until_ready(train(state, Sums.zero(), self._train_examples, order, keys))
+        jax.block_until_ready(
+            train(state, self._put(Sums.zero()), self._train_examples, order, keys)
+        )
         self._compiled[run.optimizer] = compiled
         return compiled
 
@@ -182,14 +211,26 @@ class Trainer:
         """Trains and evaluates one epoch; the last item is the step that diverged, or NO_STEP."""
         learning_rate = float(compiled.schedule(state.step))
         order = self._order(keys, epoch, len(self._dataset.train))
-        sums = Sums.zero()
+        sums = self._put(Sums.zero())
         start = time.perf_counter()
-        for _ in range(self._steps_per_epoch(run)):
+        seen: jax.Array | None = None
+        for position in range(1, self._steps_per_epoch(run) + 1):
             state, sums = compiled.train(state, sums, self._train_examples, order, keys)
+            if position % LOOK_EVERY == 0:
+                # Without waiting: a loss that is not finite is seen some steps late.
+                if seen is not None and seen.is_ready() and int(seen) != NO_STEP:  # type: ignore[attr-defined]
+                    break
+                seen = jnp.copy(sums.bad_step)
+        bad_step = int(sums.bad_step)
+        evaluation = self._dataset.evaluation_name
+        if bad_step != NO_STEP:
+            nothing = dict.fromkeys(("train_loss", "train_accuracy", f"{evaluation}_loss"))
+            rest = dict.fromkeys((f"{evaluation}_accuracy", "images_per_second"))
+            place = {"epoch": epoch + 1, "step": bad_step, "learning_rate": learning_rate}
+            return state, place | nothing | rest, bad_step
         train_loss, train_accuracy = _averages(sums)
         seconds = time.perf_counter() - start
         loss, accuracy = self._evaluation(state, self._evaluation_examples)
-        evaluation = self._dataset.evaluation_name
         metrics = {
             "epoch": epoch + 1,
             "step": int(state.step),
@@ -200,14 +241,13 @@ class Trainer:
             f"{evaluation}_accuracy": accuracy,
             "images_per_second": round(int(sums.count) / seconds, 1),
         }
-        bad_step = int(sums.bad_step)
-        if bad_step == NO_STEP and not math.isfinite(loss):
+        if not math.isfinite(loss):
             bad_step = int(state.step)  # the last step did it, and no batch has seen that yet
         return state, metrics, bad_step
 
     def _evaluation(self, state: TrainState, examples: Examples) -> tuple[float, float]:
         """Loss and accuracy over every example, each counted once."""
-        sums = Sums.zero()
+        sums = self._put(Sums.zero())
         for start in range(0, len(examples.labels), EVALUATION_BATCH):
             position = np.int32(start)
             sums = self._evaluate(state.params, state.batch_stats, sums, examples, position)

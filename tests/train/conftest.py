@@ -33,6 +33,7 @@ def small(output: Path | str, **changes) -> Config:
         "halve_every": 1,
         "train_examples": 256,
         "learning_rate": 0.5,
+        "checkpoint_every": 1,
     }
     return dataclasses.replace(PRESETS["demo"], output=str(output), **defaults | changes)
 

@@ -199,7 +199,7 @@ def test_interruption(number, status, moment, tmp_path):
     _, err = process.communicate()
     limit.cancel()
     assert process.returncode == status
-    assert "the same command does what is not done yet" in err.splitlines()[-1]
+    assert "the same command goes on after the last whole epoch" in err.splitlines()[-1]
     assert "Traceback" not in err
 
 

@@ -1,6 +1,7 @@
 """What training must not do: keep memory, compile again, wait for each step, lose precision."""
 
 import functools
+import gc
 import itertools
 import logging
 import tracemalloc
@@ -58,6 +59,7 @@ def test_nothing_is_compiled_after_the_first_epoch(tmp_path, at_each_epoch, capl
 
 def test_memory_stays_flat(tmp_path, at_each_epoch):
     def memory():
+        gc.collect()
         arrays = jax.live_arrays()
         return (
             len(arrays),
@@ -73,8 +75,8 @@ def test_memory_stays_flat(tmp_path, at_each_epoch):
         tracemalloc.stop()
     on_device = [figures[:2] for figures in seen]
     assert set(on_device[1:]) == {on_device[1]}
-    # Python's own caches grow by some kilobytes; one array of metrics a step would be more.
-    assert seen[-1][2] - seen[3][2] < 100_000
+    # Orbax keeps some 20 kB of each checkpoint's description; the arrays are 900 kB.
+    assert seen[-1][2] - seen[3][2] < 400_000
 
 
 def test_the_host_reads_nothing_between_the_steps_of_an_epoch(tmp_path, monkeypatch):
@@ -119,7 +121,7 @@ def test_the_host_reads_nothing_between_the_steps_of_an_epoch(tmp_path, monkeypa
     folder = RunFolder(tmp_path / "study" / run.name)
     folder.start(run, {})
     with Display(2) as display:
-        trainer.run(run, folder, display, tensorboard=False)
+        trainer.run(run, folder, display, checkpoint_every=1, tensorboard=False)
     # Ten steps, some reading, ten steps, some reading.
     assert [event for event, _ in itertools.groupby(events)] == ["step", "read"] * 2
     assert events.count("step") == 20

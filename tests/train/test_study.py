@@ -42,10 +42,11 @@ def _snapshot(folder):
 
 
 def test_folders_and_files(trained):
-    assert {path.name for path in trained.iterdir()} == RUNS | {"report"}
+    assert {path.name for path in trained.iterdir()} == RUNS | {"report", ".lock"}
     for run in RUNS:
         files = {path.name for path in (trained / run).iterdir()}
-        assert files == {"config.json", "environment.json", "metrics.jsonl", "result.json"}
+        written = {"config.json", "environment.json", "metrics.jsonl", "result.json"}
+        assert files == written | {"checkpoints"}
     files = {path.name for path in (trained / "report").iterdir()}
     assert files == FIGURES | {"table.md", "results.json"}
 

@@ -1,0 +1,131 @@
+"""A run's checkpoints: training goes on from the newest that is whole.
+
+Orbax writes them, whole or not at all. It does not notice a bit that flips later, so each
+carries a SHA-256 over its arrays and its metrics.
+"""
+
+import hashlib
+import json
+import logging
+import shutil
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+
+from train.errors import InputError
+from train.progress import warn
+from train.steps import TrainState
+
+KEPT = 3  # while a run goes on; one once it is done
+_PREFIX = "epoch"
+
+# Orbax tells of every stage, and asyncio once more of what fails; we get it as an exception.
+for _name in ("absl", "asyncio"):
+    logging.getLogger(_name).setLevel(logging.CRITICAL)
+
+
+class Checkpoints:
+    """The checkpoints in one folder, one an epoch at most."""
+
+    def __init__(self, folder: Path):
+        self._folder = folder.absolute()
+        self._orbax = ocp.Checkpointer(ocp.CompositeCheckpointHandler())
+        # What a killed save leaves: never read, but it takes room.
+        for path in folder.glob("*.orbax-checkpoint-tmp*"):
+            shutil.rmtree(path, ignore_errors=True)
+
+    def save(self, state: TrainState, metrics: list[dict[str, Any]]) -> None:
+        """Keeps the state after the last epoch of `metrics`, and drops what is too old.
+
+        Raises:
+          InputError: if it cannot be written; the earlier ones stay.
+        """
+        epoch = len(metrics)
+        arrays = jax.device_get(_named(state))
+        meta = {"metrics": metrics, "sha256": _sha256(arrays, metrics)}
+        try:
+            self._orbax.save(
+                self._path(epoch),
+                args=ocp.args.Composite(
+                    state=ocp.args.StandardSave(arrays), meta=ocp.args.JsonSave(meta)
+                ),
+            )
+        except Exception as error:  # a full disk shows as whatever the storage layer makes of it
+            raise InputError(
+                f"{self._folder}: the checkpoint of epoch {epoch} cannot be written: "
+                f"{_line(error)}; mend that, and the same command goes on"
+            ) from None
+        self.keep(KEPT)
+
+    def restore(self, template: TrainState) -> tuple[TrainState, list[dict[str, Any]]] | None:
+        """The newest state that is whole, and the metrics up to it; None if there is none.
+
+        A damaged one is named in a warning and removed.
+        """
+        for epoch in reversed(self._epochs()):
+            path = self._path(epoch)
+            try:
+                return self._read(path, epoch, template)
+            except Exception as error:  # as many kinds as there are ways to be damaged
+                warn(f"{path}: damaged, {_line(error)}; removed")
+                shutil.rmtree(path)
+        return None
+
+    def keep(self, newest: int) -> None:
+        """Removes all but the newest checkpoints."""
+        for epoch in self._epochs()[:-newest]:
+            shutil.rmtree(self._path(epoch))
+
+    def _read(
+        self, path: Path, epoch: int, template: TrainState
+    ) -> tuple[TrainState, list[dict[str, Any]]]:
+        named = _named(template)
+        wanted = {
+            name: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding)
+            for name, leaf in named.items()
+        }
+        found = self._orbax.restore(
+            path,
+            args=ocp.args.Composite(
+                state=ocp.args.StandardRestore(wanted), meta=ocp.args.JsonRestore()
+            ),
+        )
+        metrics = found.meta["metrics"]
+        arrays = found.state
+        if _sha256(jax.device_get(arrays), metrics) != found.meta["sha256"]:
+            raise ValueError("its checksum differs")
+        if len(metrics) != epoch:
+            raise ValueError(f"it holds {len(metrics)} epochs")
+        leaves = [arrays[name] for name in named]
+        state: TrainState = jax.tree.unflatten(jax.tree.structure(template), leaves)
+        return state, metrics
+
+    def _epochs(self) -> list[int]:
+        names = (path.name.partition("-") for path in self._folder.glob(f"{_PREFIX}-*"))
+        return sorted(int(number) for _, _, number in names if number.isdigit())
+
+    def _path(self, epoch: int) -> Path:
+        return self._folder / f"{_PREFIX}-{epoch}"
+
+
+def _named(state: TrainState) -> dict[str, Any]:
+    """The leaves of a state by their places in it."""
+    leaves = jax.tree_util.tree_leaves_with_path(state)
+    return {jax.tree_util.keystr(path, simple=True, separator="."): leaf for path, leaf in leaves}
+
+
+def _sha256(arrays: dict[str, Any], metrics: list[dict[str, Any]]) -> str:
+    digest = hashlib.sha256(json.dumps(metrics, sort_keys=True).encode())
+    for name in sorted(arrays):
+        array = np.asarray(arrays[name])
+        digest.update(f"{name} {array.dtype} {array.shape}".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def _line(error: Exception) -> str:
+    text = str(error).splitlines() or [""]
+    return f"{type(error).__name__}: {text[0]}"[:200]
