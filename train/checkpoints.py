@@ -46,6 +46,16 @@ class Checkpoints:
         epoch = len(metrics)
         arrays = jax.device_get(_named(state))
         meta = {"metrics": metrics, "sha256": _sha256(arrays, metrics)}
+        # Orbax writes some of the arrays twice; it does not fail calmly on a disk that is full.
+        needed = 2 * sum(array.nbytes for array in arrays.values()) + 2**20
+        self._folder.mkdir(exist_ok=True)
+        free = shutil.disk_usage(self._folder).free
+        if free < needed:
+            raise InputError(
+                f"{self._folder}: No space left for the checkpoint of epoch {epoch}: it needs "
+                f"{needed / 1e6:.1f} MB, {free / 1e6:.1f} MB are free; make room, and the same "
+                "command goes on"
+            )
         try:
             self._orbax.save(
                 self._path(epoch),
@@ -53,7 +63,7 @@ class Checkpoints:
                     state=ocp.args.StandardSave(arrays), meta=ocp.args.JsonSave(meta)
                 ),
             )
-        except Exception as error:  # a full disk shows as whatever the storage layer makes of it
+        except Exception as error:  # a failing disk shows as whatever the storage layer makes of it
             raise InputError(
                 f"{self._folder}: the checkpoint of epoch {epoch} cannot be written: "
                 f"{_line(error)}; mend that, and the same command goes on"

@@ -64,3 +64,11 @@ def trained(tmp_path_factory) -> Path:
 def study(trained, tmp_path) -> Path:
     """A copy of the finished small study."""
     return Path(shutil.copytree(trained, tmp_path / "study"))
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Prints the table of `make faults`."""
+    from tests.train.test_faults import OUTCOMES
+
+    for (what, outcome), count in sorted(OUTCOMES.items()):
+        terminalreporter.write_line(f"| {what} | {count} | {outcome} |")

@@ -75,8 +75,9 @@ def test_memory_stays_flat(tmp_path, at_each_epoch):
         tracemalloc.stop()
     on_device = [figures[:2] for figures in seen]
     assert set(on_device[1:]) == {on_device[1]}
-    # Orbax keeps some 20 kB of each checkpoint's description; the arrays are 900 kB.
-    assert seen[-1][2] - seen[3][2] < 400_000
+    # Orbax keeps some 20 to 50 kB of each checkpoint's description, whatever the model. One copy
+    # of the arrays kept an epoch would be 20 times as many bytes as these live on the device.
+    assert seen[-1][2] - seen[3][2] < on_device[-1][1]
 
 
 def test_the_host_reads_nothing_between_the_steps_of_an_epoch(tmp_path, monkeypatch):
