@@ -39,8 +39,8 @@ _EPOCHS_TO_ENLARGE = 9
 Curves = Mapping[str, Sequence[Sequence[float]]]
 
 
-def draw_figures(folder: Path, curves: Mapping[str, Curves], evaluation: str) -> None:
-    """Writes each measure's curves as PNG and SVG.
+def draw_figures(folder: Path, curves: Mapping[str, Curves], evaluation: str) -> list[Path]:
+    """Writes each measure's curves as PNG and SVG, and returns the files.
 
     The lines are means over seeds; the bands reach one standard deviation to each side, but never
     beyond the values seen.
@@ -51,10 +51,12 @@ def draw_figures(folder: Path, curves: Mapping[str, Curves], evaluation: str) ->
         f"{evaluation}_accuracy": f"{evaluation.capitalize()} accuracy (%)",
         f"{evaluation}_loss": f"{evaluation.capitalize()} loss",
     }
+    files = []
     with mpl.rc_context(SETTINGS):
         for measure, label in names.items():
             figure = _draw(curves[measure], label, is_accuracy=measure.endswith("accuracy"))
-            _write(folder / measure, figure)
+            files += _write(folder / measure, figure)
+    return files
 
 
 def _draw(curves: Curves, label: str, *, is_accuracy: bool) -> Figure:
@@ -104,9 +106,12 @@ def _plot(axes: Axes, values: Mapping[str, np.ndarray], first: int = 1) -> None:
             axes.fill_between(epochs, low, high, color=colour, alpha=0.15, linewidth=0)
 
 
-def _write(path: Path, figure: Figure) -> None:
+def _write(path: Path, figure: Figure) -> list[Path]:
     formats: dict[str, Any] = {"png": {"dpi": 200}, "svg": {"metadata": {"Date": None}}}
+    files = []
     for suffix, options in formats.items():
         buffer = io.BytesIO()
         figure.savefig(buffer, format=suffix, **options)
-        write_bytes(path.with_suffix(f".{suffix}"), buffer.getvalue())
+        files.append(path.with_suffix(f".{suffix}"))
+        write_bytes(files[-1], buffer.getvalue())
+    return files

@@ -192,7 +192,7 @@ def check_same_study(study: Path, runs: list[RunConfig]) -> None:
         found = folder.config()
         # Single optimizers may have rates of their own: compare each with its like.
         same_optimizer = wanted.get(found.optimizer)
-        difference = _difference(found, same_optimizer or runs[0])
+        difference = difference_of(found, same_optimizer or runs[0])
         if difference:
             raise InputError(
                 f"{study}: belongs to another study, with {difference[0]} {difference[1]!r} in "
@@ -210,7 +210,7 @@ def load_runs(study: Path) -> list[Run]:
     first = {run.config.optimizer: run.config for run in reversed(runs)}
     for run in runs:
         for other in (runs[0].config, first[run.config.optimizer]):
-            difference = _difference(run.config, other)
+            difference = difference_of(run.config, other)
             if difference:
                 raise InputError(
                     f"{study}: {run.config.name} and {other.name} are not of one study; "
@@ -219,7 +219,7 @@ def load_runs(study: Path) -> list[Run]:
     return runs
 
 
-def _difference(a: RunConfig, b: RunConfig) -> tuple[str, Any, Any] | None:
+def difference_of(a: RunConfig, b: RunConfig) -> tuple[str, Any, Any] | None:
     """The first setting in which runs of one study must agree, and do not."""
     free = {"optimizer", "seed"} | ({"learning_rate"} if a.optimizer != b.optimizer else set())
     for field in dataclasses.fields(RunConfig):

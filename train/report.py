@@ -1,9 +1,13 @@
-"""The report on a study, from its files alone.
+"""The report on one study or several, from their files alone.
 
 python train/report.py STUDY
+python train/report.py STUDY STUDY ... --output FOLDER
 """
 
 import dataclasses
+import json
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,228 +16,232 @@ from rich.console import Console
 from rich.table import Table
 
 from train import command
-from train.comparison import BASELINE, Difference, Spread, paired_difference
+from train.comparison import BASELINE, LEVEL
 from train.config import RunConfig
 from train.errors import InputError
 from train.figures import draw_figures
-from train.options import Parser
-from train.records import REPORT, Run, load_runs, run_folders, write_bytes, write_json
+from train.merging import Merged, merge
+from train.options import Parser, number
+from train.records import REPORT, write_bytes, write_json
+from train.table import COMPARISONS_HEADER, Row, StudyTable, markdown_table, tabulate
+from train.verdict import MARGIN_POINTS, PRIMARY
 
-
-@dataclasses.dataclass(frozen=True)
-class Row:
-    """One optimizer's line of the table. Accuracies are fractions."""
-
-    optimizer: str
-    learning_rate: float
-    accuracy: Spread
-    loss: Spread
-    train_accuracy: Spread  # all training examples, in evaluation mode
-    difference: Difference | None  # of accuracy, to the baseline
-    diverged: int
+_MEASURES = ("accuracy", "loss")
+_FIGURE = re.compile(r"(train|test|validation)_(accuracy|loss)\.(png|svg)")
+_PARTS = re.compile(rf"{_FIGURE.pattern}|table\.md|results\.json|table-\d+")
 
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """A study's table, and where its files are."""
+    """The tables of one study or several, and where their files are."""
 
     folder: Path
-    title: str
-    evaluation: str
-    rows: list[Row]
-    unfinished: int
+    headings: list[str]  # one a table; empty where there is one table only
+    tables: list[StudyTable]
+
+    @property
+    def rows(self) -> list[Row]:
+        """The optimizers' lines of all tables."""
+        return [row for table in self.tables for row in table.rows]
 
     @property
     def diverged(self) -> int:
         """How many runs ended in a loss that is not finite."""
-        return sum(row.diverged for row in self.rows)
-
-    def header(self) -> list[str]:
-        """The table's column names."""
-        return [
-            "optimizer",
-            "rate α",
-            "seeds",
-            f"{self.evaluation} accuracy %",
-            f"{self.evaluation} loss",
-            "train accuracy %",
-            f"− {BASELINE}, points [95 %]",
-        ]
-
-    def cells(self) -> list[list[str]]:
-        """The table's text, a list a row."""
-        return [
-            [
-                row.optimizer,
-                f"{row.learning_rate:.6g}",
-                f"{row.accuracy.n}" + (f" + {row.diverged} diverged" if row.diverged else ""),
-                _spread(row.accuracy, 100, 2),
-                _spread(row.loss, 1, 4),
-                _spread(row.train_accuracy, 100, 2),
-                _difference(row.difference) if row.optimizer != BASELINE else "",
-            ]
-            for row in self.rows
-        ]
-
-    def notes(self) -> list[str]:
-        """What a reader of the table must know."""
-        notes = [
-            f"{self.title}. Last epoch; mean ± standard deviation over seeds; last column: "
-            f"difference in accuracy to {BASELINE}, paired by seed, with its 95 % interval."
-        ]
-        if self.diverged:
-            notes.append("Diverged runs count in no mean.")
-        if self.unfinished:
-            notes.append(f"Unfinished runs, not counted: {self.unfinished}.")
-        return notes
+        return sum(table.diverged for table in self.tables)
 
     def show(self) -> None:
-        """Prints the table to standard output."""
-        console = Console(highlight=False)
+        """Prints the tables to standard output."""
+        console = Console(highlight=False, markup=False)
         if not console.is_terminal:
             console.width = 200  # a file or a pipe has no width to fit in
-        table = Table(*self.header(), box=box.SIMPLE_HEAD)
-        for cells in self.cells():
-            table.add_row(*cells)
-        console.print(table)
-        for note in self.notes():
-            console.print(note, markup=False)
-        console.print(f"Report and figures: {self.folder}", markup=False, soft_wrap=True)
+        for heading, table in zip(self.headings, self.tables, strict=True):
+            if heading:
+                console.print(heading)
+            _print_table(console, table.header(), table.cells())
+            if table.comparisons:
+                _print_table(console, COMPARISONS_HEADER, table.comparison_cells())
+            for line in (*table.verdicts(), *table.notes()):
+                console.print(line)
+        console.print(f"Report and figures: {self.folder}", soft_wrap=True)
+
+    def markdown(self) -> str:
+        """The tables as they stand in table.md."""
+        blocks = []
+        for heading, table in zip(self.headings, self.tables, strict=True):
+            if heading:
+                blocks.append(f"## {heading}")
+            blocks.append(markdown_table(table.header(), table.cells()))
+            if table.comparisons:
+                blocks.append(markdown_table(COMPARISONS_HEADER, table.comparison_cells()))
+                blocks.append("\n".join(f"- {line}" for line in table.verdicts()))
+            blocks.append("\n".join(table.notes()))
+        return "\n\n".join(blocks) + "\n"
 
 
-def build_report(study: Path) -> Report:
-    """Reads every finished run of a study and writes table, numbers and figures.
+def build_report(
+    study: Path, *more: Path, output: Path | None = None, margin_points: float = MARGIN_POINTS
+) -> Report:
+    """Reads every finished run of the studies and writes tables, numbers and figures.
+
+    Args:
+      study: its folder.
+      *more: other studies; those of the same settings share a table.
+      output: the report's folder; that of a single study lies in it, unless told otherwise.
+      margin_points: the difference of accuracies, in points, that is too small to matter.
 
     Raises:
-      InputError: if the folder is no study, holds no finished run, or a file is damaged.
+      InputError: if a folder is no study or holds no finished run, a file is damaged, runs
+      contradict each other, or the output is something else. Nothing has been written then.
     """
-    runs = load_runs(study)
-    if not runs:
-        raise InputError(f"{study}: holds no finished run")
-    names = {run.config.optimizer for run in runs}
-    order = sorted(names, key=lambda name: (name != BASELINE, name != "rsgdm", name))
-    by_optimizer = {name: [run for run in runs if run.config.optimizer == name] for name in order}
-    evaluation = "validation" if runs[0].config.validation_examples else "test"
+    if not 0 < margin_points < 100:
+        raise InputError(f"margin: {margin_points!r} is not a number of points above 0, below 100")
+    if output is None and more:
+        raise InputError("--output: missing; a report on several studies needs a folder of its own")
+    merged = merge([study, *more])
+    folder = study / REPORT if output is None else output
+    if folder.resolve() != (study / REPORT).resolve() or more:
+        _check_output(folder, [study, *more])
     report = Report(
-        folder=study / REPORT,
-        title=_title(runs[0].config),
-        evaluation=evaluation,
-        rows=[
-            _row(name, of_name, by_optimizer.get(BASELINE, []), f"{evaluation}_accuracy")
-            for name, of_name in by_optimizer.items()
-        ],
-        unfinished=len(run_folders(study)) - len(runs),
+        folder=folder,
+        headings=_headings([group.runs[0].config for group in merged]),
+        tables=[tabulate(group, margin_points, name_folders=bool(more)) for group in merged],
     )
-    report.folder.mkdir(exist_ok=True)
-    write_bytes(report.folder / "table.md", _markdown(report).encode())
-    write_json(report.folder / "results.json", _numbers(report, runs))
-    draw_figures(report.folder, _curves(by_optimizer, evaluation), evaluation)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / "results.json", _numbers(report, merged))  # first: it marks a report
+    write_bytes(folder / "table.md", report.markdown().encode())
+    _draw(report, merged)
     return report
 
 
-def _row(name: str, runs: list[Run], baseline: list[Run], measure: str) -> Row:
-    done = [run.result for run in runs if run.is_done]
-    return Row(
-        optimizer=name,
-        learning_rate=runs[0].metrics[0]["learning_rate"],
-        accuracy=Spread.of([result[measure] for result in done]),
-        loss=Spread.of([result[measure.replace("accuracy", "loss")] for result in done]),
-        train_accuracy=Spread.of([result["clean_train_accuracy"] for result in done]),
-        difference=paired_difference(_by_seed(runs, measure), _by_seed(baseline, measure)),
-        diverged=len(runs) - len(done),
-    )
+def _check_output(folder: Path, studies: Sequence[Path]) -> None:
+    for study in studies:
+        if study.resolve() in folder.resolve().parents:
+            raise InputError(f"--output: {folder} is inside of {study}; choose another folder")
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise InputError(f"--output: {folder} is a file")
+    names = [path.name for path in folder.iterdir() if not path.name.startswith(".")]
+    foreign = sorted(name for name in names if not _PARTS.fullmatch(name))
+    if foreign:
+        raise InputError(f"--output: {folder} holds {foreign[0]}, which is no part of a report")
+    if names and not _is_report(folder / "results.json"):
+        raise InputError(f"--output: {folder} is not empty, and no report; choose another folder")
 
 
-def _by_seed(runs: list[Run], measure: str) -> dict[int, float]:
-    return {run.config.seed: run.result[measure] for run in runs if run.is_done}
+def _is_report(results: Path) -> bool:
+    try:
+        content = json.loads(results.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return False
+    return isinstance(content, dict) and "tables" in content
 
 
-def _curves(
-    by_optimizer: dict[str, list[Run]], evaluation: str
-) -> dict[str, dict[str, list[list[float]]]]:
+def _headings(configs: list[RunConfig]) -> list[str]:
+    """A table's number and the settings that tell it from others; the rates stand in its rows."""
+    if len(configs) == 1:
+        return [""]
+    fields = [field.name for field in dataclasses.fields(RunConfig)]
+    telling = [
+        field
+        for field in fields
+        if field not in ("optimizer", "seed", "learning_rate")
+        and len({getattr(config, field) for config in configs}) > 1
+    ]
+    return [
+        ": ".join(
+            [
+                f"Table {k}",
+                *[", ".join(f"{field} {getattr(config, field)!s:.16}" for field in telling)],
+            ]
+        ).removesuffix(": ")
+        for k, config in enumerate(configs, 1)
+    ]
+
+
+def _numbers(report: Report, merged: list[Merged]) -> dict[str, Any]:
+    return {
+        "baseline": BASELINE,
+        "primary": PRIMARY,
+        "level": LEVEL,
+        "tables": [
+            {
+                **dataclasses.asdict(table),
+                "runs": {run.config.name: run.result for run in group.runs},
+                "environments": _environments(group),
+            }
+            for table, group in zip(report.tables, merged, strict=True)
+        ],
+    }
+
+
+def _environments(group: Merged) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    for run in group.runs:
+        here = {key: value for key, value in run.environment.items() if key != "started"}
+        if here not in found:
+            found.append(here)
+    return found
+
+
+def _draw(report: Report, merged: list[Merged]) -> None:
+    """Draws every table's figures; those of several tables have a folder each."""
+    drawn: set[Path] = set()
+    for k, (table, group) in enumerate(zip(report.tables, merged, strict=True), 1):
+        folder = report.folder if len(merged) == 1 else report.folder / f"table-{k}"
+        folder.mkdir(exist_ok=True)
+        drawn.update(draw_figures(folder, _curves(group, table.evaluation), table.evaluation))
+    # Figures of an earlier report would be taken for this one's.
+    for path in (*report.folder.glob("*.*"), *report.folder.glob("table-*/*.*")):
+        if _FIGURE.fullmatch(path.name) and path not in drawn:
+            path.unlink()
+
+
+def _curves(group: Merged, evaluation: str) -> dict[str, dict[str, list[list[float]]]]:
     """Measure, optimizer, run, epoch."""
-    splits = ("train", evaluation)
-    measures = [f"{split}_{what}" for split in splits for what in ("accuracy", "loss")]
+    measures = [f"{split}_{what}" for split in ("train", evaluation) for what in _MEASURES]
     return {
         measure: {
             name: [[line[measure] for line in run.metrics] for run in runs if run.is_done]
-            for name, runs in by_optimizer.items()
+            for name, runs in group.by_optimizer().items()
         }
         for measure in measures
     }
 
 
-def _title(config: RunConfig) -> str:
-    parts = [f"{config.model} on {config.dataset}"]
-    if config.train_examples is not None:
-        parts.append(f"{config.train_examples} examples")
-    if config.validation_examples:
-        parts.append(f"{config.validation_examples} held out")
-    if not config.augment:
-        parts.append("no augmentation")
-    parts += [
-        f"{config.epochs} epochs",
-        f"batch {config.batch_size}",
-        f"rate halved every {config.halve_every} epochs",
-        f"decay {config.decay:g}",
-        f"weight decay {config.weight_decay:g}",
-    ]
-    if config.lr_convention != "ema":
-        parts.append(f"rates given as {config.lr_convention}")
-    return ", ".join(parts)
-
-
-def _spread(spread: Spread, scale: float, digits: int) -> str:
-    if spread.mean is None:
-        return "none"
-    text = f"{scale * spread.mean:.{digits}f}"
-    return text if spread.std is None else f"{text} ± {scale * spread.std:.{digits}f}"
-
-
-def _difference(difference: Difference | None) -> str:
-    if difference is None:
-        return f"no {BASELINE} to pair with"
-    text = f"{100 * difference.mean:+.2f}"
-    if difference.low is None or difference.high is None:
-        return f"{text} (one pair)"
-    return f"{text} [{100 * difference.low:+.2f}, {100 * difference.high:+.2f}]"
-
-
-def _markdown(report: Report) -> str:
-    table = markdown_table(report.header(), report.cells())
-    return table + "\n\n" + "\n".join(report.notes()) + "\n"
-
-
-def markdown_table(header: list[str], rows: list[list[str]]) -> str:
-    """A table in Markdown, without a line end."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def _numbers(report: Report, runs: list[Run]) -> dict[str, Any]:
-    environments: list[dict[str, Any]] = []
-    for run in runs:
-        here = {key: value for key, value in run.environment.items() if key != "started"}
-        if here not in environments:
-            environments.append(here)
-    return {
-        "study": report.title,
-        "evaluation": report.evaluation,
-        "baseline": BASELINE,
-        "unfinished": report.unfinished,
-        "optimizers": [dataclasses.asdict(row) for row in report.rows],
-        "runs": {run.config.name: run.result for run in runs},
-        "environments": environments,
-    }
+def _print_table(console: Console, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    table = Table(box=box.SIMPLE_HEAD, collapse_padding=True)
+    for name in header:
+        # On 100 columns a heading may take two lines, so that the numbers need not.
+        table.add_column(name.replace("seeds needed", "seeds\nneeded"), no_wrap=True)
+    for cells in rows:
+        table.add_row(*cells)
+    console.print(table)
 
 
 def main() -> int:
-    """Rebuilds one study's report and prints its table; returns the exit status."""
+    """Rebuilds the report and prints its tables; returns the exit status."""
     parser = Parser(
-        prog="report.py", description="Rebuild a study's table and figures from its files."
+        prog="report.py",
+        description="Rebuild the tables and figures of one study or several from their files. "
+        "Studies of the same settings share a table.",
+        allow_abbrev=False,
     )
-    parser.add_argument("study", metavar="STUDY", type=Path, help="folder that training wrote")
-    build_report(parser.parse_args().study).show()
+    parser.add_argument(
+        "studies", metavar="STUDY", nargs="+", type=Path, help="folder that training wrote"
+    )
+    parser.add_argument(
+        "--output", metavar="FOLDER", type=Path, help="needed for several (default: STUDY/report)"
+    )
+    parser.add_argument(
+        "--margin",
+        metavar="POINTS",
+        default=f"{MARGIN_POINTS}",
+        help="accuracy difference too small to matter (default: %(default)s)",
+    )
+    given = parser.parse_args()
+    margin = number("margin", given.margin)
+    build_report(*given.studies, output=given.output, margin_points=margin).show()
     return 0
 
 

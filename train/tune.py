@@ -12,8 +12,9 @@ from train.config import Config
 from train.errors import InputError
 from train.options import Parser, number, parse
 from train.records import write_bytes
-from train.report import Report, Row, markdown_table
+from train.report import Report
 from train.study import check_study, run_study
+from train.table import Row, markdown_table
 
 
 def tune(config: Config, rates: list[float]) -> str:
@@ -58,8 +59,9 @@ def _table(rates: list[float], reports: list[Report]) -> str:
         for rate, by_name in zip(rates, rows, strict=True)
     ]
     seeds = reports[0].rows[0].accuracy.n + reports[0].rows[0].diverged
+    title = reports[0].tables[0].title
     return (
-        f"{markdown_table(['rate', *rows[0]], body)}\n\n{reports[0].title}; {seeds} seeds. "
+        f"{markdown_table(['rate', *rows[0]], body)}\n\n{title}; {seeds} seeds. "
         "Validation accuracy in %, and loss; bold: the best accuracy of each optimizer, equal "
         "ones by loss.\n"
     )

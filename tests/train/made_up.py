@@ -1,5 +1,9 @@
-"""Small data sets with made-up content, in the exact formats of the official archives."""
+"""Small data sets with made-up content, in the exact formats of the official archives.
 
+And runs with made-up figures, in the files of a study.
+"""
+
+import dataclasses
 import gzip
 import io
 import struct
@@ -8,7 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
+from train.config import PRESETS, runs
 from train.npz import Arrays
+from train.records import RunFolder
 
 
 def arrays(train: int, test: int, shape: tuple[int, ...], classes: int, seed: int = 0) -> Arrays:
@@ -78,3 +84,37 @@ def write_fashion_mnist(folder: Path, data: Arrays, *, compress: bool = True) ->
             path.write_bytes(gzip.compress(content, 1) if compress else content)
             paths.append(path)
     return paths
+
+
+def write_run(
+    study: Path,
+    optimizer: str,
+    seed: int,
+    accuracy: float | None,
+    *,
+    loss: float = 0.25,
+    speed: float = 1000.0,
+    **settings,
+) -> None:
+    """A finished run of two epochs; diverged in the second if it has no accuracy."""
+    defaults = {"optimizer": optimizer, "seed": seed, "epochs": 2, "learning_rate": 0.5}
+    (template, *_) = runs(PRESETS["demo"], data="0123456789abcdef")
+    config = dataclasses.replace(template, **defaults | settings)
+    folder = RunFolder(study / config.name)
+    folder.start(config, {"started": "2026-01-01T00:00:00+00:00", "device": "made up"})
+    evaluation = "validation" if config.validation_examples else "test"
+    for epoch in (1, 2):
+        line = {
+            "epoch": epoch,
+            "step": 10 * epoch,
+            "learning_rate": config.learning_rate / epoch,
+            "train_loss": 0.5 / epoch,
+            "train_accuracy": 0.75,
+            f"{evaluation}_loss": loss,
+            f"{evaluation}_accuracy": accuracy,
+            "images_per_second": speed,
+        }
+        folder.append_metrics(line)
+    clean = {"clean_train_loss": 0.125, "clean_train_accuracy": 0.875}
+    done = {"status": "done"} | line | clean
+    folder.finish(done if accuracy is not None else {"status": "diverged"} | line)

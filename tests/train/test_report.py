@@ -1,0 +1,262 @@
+"""The report on one study or several: what shares a table, what is refused, the paper beside it."""
+
+import itertools
+import json
+import re
+import shutil
+
+import pytest
+
+from tests.train.made_up import write_run
+from train.errors import InputError
+from train.report import build_report
+
+
+def _study(folder, seeds=range(8), optimizers=("sgdm", "rsgdm"), **settings):
+    """Accuracies that depend on optimizer and seed alone."""
+    for name, seed in itertools.product(optimizers, seeds):
+        ahead = {"sgdm": 0, "rsgdm": 4, "nesterov": 5}[name]
+        accuracy = (900 + (7 * seed) % 5 + ahead + (seed % 2 if ahead else 0)) / 1000
+        write_run(folder, name, seed, accuracy, loss=0.25 + (3 * seed) % 7 / 100, **settings)
+    return folder
+
+
+def _results(folder):
+    return json.loads((folder / "results.json").read_text())
+
+
+def _files(folder):
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
+def test_the_report_of_a_known_study(tmp_path):
+    report = build_report(_study(tmp_path / "study"))
+    (of,) = report.tables[0].comparisons
+    # Differences of 4, 5, 4, 5, ... thousandths: t of 7 degrees at 97.5 % is 2.364624.
+    assert of.accuracy.mean == pytest.approx(0.0045)
+    half = 2.364624 * of.accuracy.std / 8**0.5
+    assert (of.accuracy.low, of.accuracy.high) == pytest.approx((0.0045 - half, 0.0045 + half))
+    assert (of.accuracy_p.raw, of.accuracy_p.adjusted) == (2 / 256, 2 / 256)
+    assert (of.loss.mean, of.loss_p.raw) == (0, 1)
+    text = (tmp_path / "study" / "report" / "table.md").read_text()
+    assert "| rsgdm | accuracy | 8 | +0.45 [+0.41, +0.49] | 0.0078 | primary | 1.0000 | 6 |" in text
+    assert "| rsgdm | loss | 8 | +0.0000 (all alike) | 1.0000 | primary |  |  |" in text
+    assert (
+        "- rsgdm − sgdm (test accuracy, margin ±0.3 points): better; size beyond the margin."
+    ) in text
+
+
+def test_the_margin_decides_the_size_alone(tmp_path):
+    study = _study(tmp_path / "study")
+    found = {}
+    for points in (0.3, 0.45, 0.6):
+        report = build_report(study, margin_points=points)
+        (of,) = report.tables[0].comparisons
+        found[points] = (of.direction, of.size)
+        assert f"margin ±{points} points" in (report.folder / "table.md").read_text()
+        assert _results(report.folder)["tables"][0]["margin_points"] == points
+    assert found == {
+        0.3: ("better", "beyond the margin"),
+        0.45: ("better", "undecided"),
+        0.6: ("better", "within the margin"),
+    }
+
+
+def test_studies_of_the_same_settings_share_a_table(tmp_path):
+    whole = _study(tmp_path / "whole")
+    parts = [_study(tmp_path / "a", range(3)), _study(tmp_path / "b", range(3, 8))]
+    expected = _results(build_report(whole).folder)["tables"][0]
+    for folders in (parts, parts[::-1]):
+        report = build_report(*folders, output=tmp_path / "report")
+        (found,) = _results(report.folder)["tables"]
+        assert found.pop("folders") == [str(folder) for folder in folders]
+        assert found["rows"] == expected["rows"]
+        assert found["comparisons"] == expected["comparisons"]
+        assert found["runs"] == expected["runs"]
+    assert _files(tmp_path / "report") == _files(whole / "report")
+    for figure in (whole / "report").glob("*.svg"):
+        assert (tmp_path / "report" / figure.name).read_bytes() == figure.read_bytes()
+
+
+def test_an_optimizer_may_come_from_another_folder(tmp_path):
+    folders = [
+        _study(tmp_path / "a"),
+        _study(tmp_path / "b", optimizers=("nesterov",), learning_rate=0.1),
+    ]
+    (table,) = build_report(*folders, output=tmp_path / "report").tables
+    assert [(row.optimizer, row.learning_rate) for row in table.rows] == [
+        *(("sgdm", 0.5), ("rsgdm", 0.5), ("nesterov", 0.1)),
+    ]
+    assert [of.accuracy.n for of in table.comparisons] == [8, 8]
+
+
+@pytest.mark.parametrize(
+    ("settings", "heading"),
+    [
+        ({"lr_convention": "heavy_ball"}, "Table 2: lr_convention heavy_ball"),
+        ({"learning_rate": 0.25}, "Table 2"),
+        ({"data": "fedcba98"}, "Table 2: data fedcba98"),
+        ({"epochs": 3, "dtype": "bfloat16"}, "Table 2: epochs 3, dtype bfloat16"),
+        ({"validation_examples": 100}, "Table 2: validation_examples 100"),
+    ],
+)
+def test_studies_of_other_settings_have_tables_of_their_own(settings, heading, tmp_path):
+    folders = [
+        _study(tmp_path / "a", range(4)),
+        _study(tmp_path / "b", range(4, 7), **settings),
+        _study(tmp_path / "c", range(4, 6)),
+    ]
+    report = build_report(*folders, output=tmp_path / "report")
+    assert [[row.accuracy.n for row in table.rows] for table in report.tables] == [[6, 6], [3, 3]]
+    text = (tmp_path / "report" / "table.md").read_text()
+    assert f"## {heading}\n" in text
+    figures = {name.partition("/")[0] for name in _files(tmp_path / "report") if "/" in name}
+    assert figures == {"table-1", "table-2"}
+    # What is left of it would be taken for the next report's.
+    build_report(folders[0], output=tmp_path / "report")
+    assert not any("/" in name for name in _files(tmp_path / "report"))
+    assert _files(tmp_path / "report") == _files(build_report(folders[0]).folder)
+
+
+def test_a_study_that_belongs_to_two_others(tmp_path):
+    a = _study(tmp_path / "a")
+    b = _study(tmp_path / "b", learning_rate=0.25)
+    c = _study(tmp_path / "c", optimizers=("nesterov",))
+    for order in itertools.permutations((a, b, c)):
+        with pytest.raises(InputError, match=r"c: belongs with .*, which differ in learning_rate"):
+            build_report(*order, output=tmp_path / "report")
+    assert not (tmp_path / "report").exists()
+
+
+def test_the_same_run_in_two_folders_counts_once(tmp_path):
+    a, b = _study(tmp_path / "a", range(4)), _study(tmp_path / "b", range(2, 6), speed=1.0)
+    (table,) = build_report(a, b, a, output=tmp_path / "report").tables
+    assert [row.accuracy.n for row in table.rows] == [6, 6]
+
+
+@pytest.mark.parametrize("file", ["result.json", "metrics.jsonl"])
+def test_the_same_run_with_other_results_is_refused(file, tmp_path):
+    a, b = _study(tmp_path / "a", range(4)), _study(tmp_path / "b", range(4))
+    path = b / "rsgdm-seed2" / file
+    path.write_text(path.read_text().replace('_loss": 0.25', '_loss": 0.26', 1))
+    path.write_text(path.read_text().replace('train_loss": 0.125', 'train_loss": 0.126', 1))
+    with pytest.raises(
+        InputError, match=r"b/rsgdm-seed2: has other results than .*a/rsgdm-seed2, of the same"
+    ):
+        build_report(a, b, output=tmp_path / "report")
+    assert not (tmp_path / "report").exists()
+
+
+def test_unfinished_runs_count_unless_another_folder_has_them(tmp_path):
+    a, b = _study(tmp_path / "a", range(4)), _study(tmp_path / "b", range(4))
+    for seed in (1, 2):
+        (a / f"rsgdm-seed{seed}" / "result.json").unlink()
+    (b / "rsgdm-seed2" / "result.json").unlink()
+    report = build_report(a, b, output=tmp_path / "report")
+    assert report.tables[0].unfinished == 1
+    assert "Unfinished runs, not counted: 1." in (report.folder / "table.md").read_text()
+
+
+def test_pairs_with_a_diverged_run_are_left_out_and_counted(tmp_path):
+    study = _study(tmp_path / "study", range(8))
+    write_run(study, "rsgdm", 1, None)
+    write_run(study, "sgdm", 2, None)
+    write_run(study, "sgdm", 3, None)
+    write_run(study, "rsgdm", 3, None)
+    write_run(study, "rsgdm", 99, 0.1)  # has no partner, so it is no pair
+    report = build_report(study)
+    (of,) = report.tables[0].comparisons
+    assert (of.accuracy.n, of.loss.n, of.diverged_pairs, report.diverged) == (5, 5, 3, 4)
+    text = (report.folder / "table.md").read_text()
+    assert "| rsgdm | accuracy | 5 of 8 | +0.44 [" in text  # of seeds 0, 4, 5, 6, 7
+    assert "| rsgdm | 0.5 | 7 + 2 diverged |" in text
+    assert "Diverged runs count in no mean, and the pairs they were in are left out." in text
+    assert "With fewer than 6 pairs no difference can be distinguished." in text
+
+
+def test_nothing_but_diverged_runs(tmp_path):
+    for seed in range(2):
+        write_run(tmp_path / "study", "sgdm", seed, 0.9)
+        write_run(tmp_path / "study", "rsgdm", seed, None)
+    report = build_report(tmp_path / "study")
+    assert report.tables[0].comparison_cells()[0] == [
+        *("rsgdm", "accuracy", "0 of 2", "no pair", "none", "primary", "none", "none"),
+    ]
+    assert report.tables[0].verdicts()[0].endswith(": not distinguishable; size undecided.")
+
+
+PAPERS = {
+    ("cifar10", "resnet18"): [
+        "| sgdm, paper |  |  | 94.48 |  | 100 |",
+        "| rsgdm, paper |  |  | 94.62 |  | 100 |",
+        "| rsgdm, paper | accuracy |  | +0.14 |",
+        "Paper: its Table 1, as printed",
+    ],
+    ("cifar100", "resnet50"): [
+        "| sgdm, paper |  |  | 76.70 |  | 99.98 |",
+        "| rsgdm, paper |  |  | 77.27 |  | 99.98 |",
+        "| rsgdm, paper | accuracy |  | +0.57 |",
+        "Paper: its Table 2, as printed",
+    ],
+    ("cifar100", "resnet18"): [],
+    ("cifar10", "resnet8"): [],
+}
+
+
+@pytest.mark.parametrize(("dataset", "model"), PAPERS)
+def test_the_papers_numbers_stand_beside_ours(dataset, model, tmp_path):
+    optimizers = ("sgdm", "rsgdm", "nesterov")
+    study = _study(tmp_path / "a", range(2), optimizers, dataset=dataset, model=model)
+    report = build_report(study)
+    text = (report.folder / "table.md").read_text()
+    assert len(re.findall("paper", text, re.I)) == len(PAPERS[dataset, model])
+    for line in PAPERS[dataset, model]:
+        assert line in text
+    assert len(report.rows) == 3
+    # They are of the test set.
+    held_out = {"dataset": dataset, "model": model, "validation_examples": 100}
+    report = build_report(_study(tmp_path / "b", range(2), **held_out))
+    assert "paper" not in (report.folder / "table.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("place", "why"),
+    [
+        ("a", "holds rsgdm-seed0, which is no part of a report"),
+        ("a/report", "is inside of"),
+        ("a/sgdm-seed0/new", "is inside of"),
+        (".", "holds a, which is no part of a report"),
+        ("file", "is a file"),
+        ("own", "holds thesis.txt, which is no part of a report"),
+        ("tables", "is not empty, and no report"),
+        ("results", "is not empty, and no report"),
+    ],
+)
+def test_output_that_is_something_else(place, why, tmp_path):
+    a, b = _study(tmp_path / "a", range(2)), _study(tmp_path / "b", range(2, 4))
+    (tmp_path / "file").write_text("mine")
+    for name in ("own/thesis.txt", "tables/table.md", "results/results.json"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_text('["mine"]')
+    before = {path: path.is_file() and path.read_bytes() for path in tmp_path.rglob("*")}
+    with pytest.raises(InputError, match=re.escape(why)):
+        build_report(a, b, output=tmp_path / place)
+    assert {path: path.is_file() and path.read_bytes() for path in tmp_path.rglob("*")} == before
+
+
+def test_output_of_one_study(tmp_path):
+    study = _study(tmp_path / "study", range(2))
+    for output in (tmp_path / "deep" / "report", study / "report", study / ".." / "empty"):
+        report = build_report(study, output=output)
+        assert report.folder == output
+        assert (output / "table.md").is_file()
+    shutil.rmtree(study / "report")
+    build_report(study, output=tmp_path / "empty")
+    assert not (study / "report").exists()
+
+
+@pytest.mark.parametrize("points", [0, -0.3, 100, float("nan"), float("inf")])
+def test_margins_that_make_no_sense(points, tmp_path):
+    with pytest.raises(InputError, match=r"margin: .* is not a number of points above 0, below"):
+        build_report(_study(tmp_path / "study", range(2)), margin_points=points)
+    assert not (tmp_path / "study" / "report").exists()
