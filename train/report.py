@@ -212,8 +212,8 @@ def _curves(group: Merged, evaluation: str) -> dict[str, dict[str, list[list[flo
 def _print_table(console: Console, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     table = Table(box=box.SIMPLE_HEAD, collapse_padding=True)
     for name in header:
-        # On 100 columns a heading may take two lines, so that the numbers need not.
-        table.add_column(name.replace("seeds needed", "seeds\nneeded"), no_wrap=True)
+        # One heading takes two lines, so that on 100 columns no number has to.
+        table.add_column(name.replace("seeds needed", "seeds\nneeded"))
     for cells in rows:
         table.add_row(*cells)
     console.print(table)

@@ -138,6 +138,17 @@ def test_pairs_needed_for_cohens_effects(effect, n):
     assert pairs_needed(_two(-3 * effect, 3)) == n
 
 
+def test_pairs_needed_by_the_noncentral_f_distribution():
+    # t² is F of 1 and n − 1 degrees; that t is large with the wrong sign hardly ever happens.
+    for effect in np.linspace(0.15, 1.4, 40):
+        power = 0.0
+        n = 5
+        while power < 0.8:
+            n += 1
+            power = stats.ncf.sf(stats.f.isf(0.05, 1, n - 1), 1, n - 1, n * effect**2)
+        assert pairs_needed(_two(effect, 1)) == n, effect
+
+
 def test_pairs_needed_by_simulation():
     n = pairs_needed(_two(0.9, 1))
     rng = np.random.default_rng(5)
