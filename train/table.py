@@ -191,6 +191,10 @@ def _title(config: RunConfig) -> str:
         f"decay {config.decay:g}",
         f"weight decay {config.weight_decay:g}",
     ]
+    if config.dtype != "float32":
+        parts.append(config.dtype)
+    if config.tf32:
+        parts.append("TensorFloat-32")
     if config.lr_convention != "ema":
         parts.append(f"rates given as {config.lr_convention}")
     return ", ".join(parts)

@@ -103,8 +103,8 @@ def write_run(
     folder = RunFolder(study / config.name)
     folder.start(config, {"started": "2026-01-01T00:00:00+00:00", "device": "made up"})
     evaluation = "validation" if config.validation_examples else "test"
-    for epoch in (1, 2):
-        line = {
+    lines = [
+        {
             "epoch": epoch,
             "step": 10 * epoch,
             "learning_rate": config.learning_rate / epoch,
@@ -114,7 +114,9 @@ def write_run(
             f"{evaluation}_accuracy": accuracy,
             "images_per_second": speed,
         }
-        folder.append_metrics(line)
+        for epoch in (1, 2)
+    ]
+    folder.write_metrics(lines)
     clean = {"clean_train_loss": 0.125, "clean_train_accuracy": 0.875}
-    done = {"status": "done"} | line | clean
-    folder.finish(done if accuracy is not None else {"status": "diverged"} | line)
+    ended = {"status": "diverged"} if accuracy is None else {"status": "done"} | clean
+    folder.finish(lines[-1] | ended)

@@ -134,12 +134,18 @@ def test_the_same_run_in_two_folders_counts_once(tmp_path):
     assert [row.accuracy.n for row in table.rows] == [6, 6]
 
 
-@pytest.mark.parametrize("file", ["result.json", "metrics.jsonl"])
-def test_the_same_run_with_other_results_is_refused(file, tmp_path):
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("result.json", '"clean_train_loss": 0.125', '"clean_train_loss": 0.126'),
+        ("metrics.jsonl", '"train_loss": 0.5', '"train_loss": 0.6'),
+    ],
+)
+def test_the_same_run_with_other_results_is_refused(file, old, new, tmp_path):
     a, b = _study(tmp_path / "a", range(4)), _study(tmp_path / "b", range(4))
     path = b / "rsgdm-seed2" / file
-    path.write_text(path.read_text().replace('_loss": 0.25', '_loss": 0.26', 1))
-    path.write_text(path.read_text().replace('train_loss": 0.125', 'train_loss": 0.126', 1))
+    assert path.read_text().count(old) == 1
+    path.write_text(path.read_text().replace(old, new))
     with pytest.raises(
         InputError, match=r"b/rsgdm-seed2: has other results than .*a/rsgdm-seed2, of the same"
     ):
