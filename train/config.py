@@ -38,7 +38,7 @@ def _option(help: str, metavar: str, **default: Any) -> Any:  # noqa: A002
 class Config:
     """One study: every optimizer × every seed, each an independent run."""
 
-    dataset: str = _option(", ".join(DATASETS), "NAME")
+    dataset: str = _option(" ".join(DATASETS), "NAME")
     data_dir: str | None = _option(
         "folder that holds the data set's official archive, or to download it into",
         "DIR",
@@ -53,7 +53,7 @@ class Config:
     validation_examples: int = _option(
         "take N training examples to evaluate on, and leave the test set alone", "N", default=0
     )
-    model: str = _option("resnet8", "NAME")
+    model: str = _option(" ".join(MODELS), "NAME")
     optimizers: tuple[str, ...] = _option(" ".join(OPTIMIZERS), "NAME")
     seeds: tuple[int, int] = _option("N for seeds 0 to N-1, or A:B for A to B-1", "SEEDS")
     epochs: int = _option("epochs of each run", "N")

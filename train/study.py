@@ -33,17 +33,19 @@ def run_study(config: Config) -> Report:
     dataset = check_study(config)
     study = Path(config.output)
     all_runs = runs(config, dataset.fingerprint)
-    todo = [run for run in all_runs if not RunFolder(study / run.name).is_finished]
     study.mkdir(parents=True, exist_ok=True)  # an impossible folder is known before training
-    with locked(study), Display(len(todo) * config.epochs) as display:
-        display.say(
-            f"{study}: {len(all_runs)} runs of {config.epochs} epochs, "
-            f"{len(all_runs) - len(todo)} of them done"
-        )
-        if todo:
-            with jax.default_matmul_precision(matmul_precision(config)):
-                _train(config, todo, dataset, display)
-    return build_report(study)
+    with locked(study):
+        check_same_study(study, all_runs)  # again: another process may have been here meanwhile
+        todo = [run for run in all_runs if not RunFolder(study / run.name).is_finished]
+        with Display(len(todo) * config.epochs) as display:
+            display.say(
+                f"{study}: {len(all_runs)} runs of {config.epochs} epochs, "
+                f"{len(all_runs) - len(todo)} of them done"
+            )
+            if todo:
+                with jax.default_matmul_precision(matmul_precision(config)):
+                    _train(config, todo, dataset, display)
+        return build_report(study)
 
 
 def check_study(config: Config) -> Dataset:

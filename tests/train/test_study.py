@@ -3,13 +3,17 @@
 import dataclasses
 import json
 import shutil
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
 
+from tests.train import made_up
 from tests.train.conftest import small
+from train import study as train_study
 from train.config import PRESETS, RunConfig
 from train.errors import InputError
+from train.lock import locked
 from train.report import build_report
 from train.study import check_study, run_study
 
@@ -153,6 +157,7 @@ def test_more_optimizers_and_seeds_extend_a_study(study):
         *(("epochs", 3), ("halve_every", 2), ("batch_size", 64), ("learning_rate", 0.25)),
         *(("decay", 0.8), ("weight_decay", 0.0), ("augment", False), ("train_examples", 255)),
         *(("validation_examples", 100), ("lr_convention", "heavy_ball")),
+        *(("dtype", "bfloat16"), ("tf32", True), ("model", "resnet18")),
     ],
 )
 def test_another_study_is_refused_by_name_of_the_setting(study, setting, value):
@@ -160,6 +165,41 @@ def test_another_study_is_refused_by_name_of_the_setting(study, setting, value):
     with pytest.raises(InputError, match=rf"another study, with {setting} .*--output"):
         run_study(small(study, **{setting: value}))
     assert _snapshot(study) == before
+
+
+def test_a_file_that_changed_is_another_study(tmp_path):
+    file = tmp_path / "data.npz"
+    config = small(tmp_path / "study", dataset=f"npz:{file}", train_examples=None, seeds=(0, 1))
+    data = made_up.arrays(128, 40, (8, 8), 10)
+    np.savez(file, **data._asdict())
+    run_study(config)
+    before = _snapshot(tmp_path / "study")
+    data.y_test[:2] = data.y_test[1::-1]
+    np.savez(file, **data._asdict())
+    with pytest.raises(InputError, match=r"another study, with data '[0-9a-f]{32}' in .*--output"):
+        run_study(dataclasses.replace(config, seeds=(0, 2)))
+    assert _snapshot(tmp_path / "study") == before
+
+
+def test_what_another_process_did_before_the_lock_was_ours(study, monkeypatch):
+    """As if it had trained in an empty folder between our look at it and our lock."""
+    elsewhere = study.with_name("elsewhere")
+    before = _snapshot(study)
+
+    @contextmanager
+    def late(folder):
+        with locked(folder):
+            shutil.copytree(study, folder, dirs_exist_ok=True)
+            yield
+
+    monkeypatch.setattr(train_study, "locked", late)
+    with pytest.raises(InputError, match="another study, with epochs 2"):
+        run_study(small(elsewhere, epochs=3))
+    shutil.rmtree(elsewhere)
+    run_study(small(elsewhere))  # trains nothing anew
+    assert {path for path, old in before.items() if _snapshot(elsewhere)[path] != old} <= {
+        path for path in before if path.parts[0] in ("report", ".lock")
+    }
 
 
 def test_rates_of_single_optimizers_extend_a_study(study):
