@@ -92,7 +92,7 @@ class Plan:
             f"{cost.parameter_bytes / 1e6:.1f} MB",
             "optimizer state": state,
             "runs": f"{len(self.costs) * self._seeds}: {', '.join(config.optimizers)} × "
-            f"{self._seeds} seeds, {done} of them done",
+            f"{self._seeds} seed{'s' * (self._seeds > 1)}, {done} of them done",
             "steps": f"{steps:,}: {config.epochs} epochs of {cost.steps // config.epochs} steps "
             f"of {config.batch_size} examples a run",
             "operations": f"{cost.flops_a_step / 1e9:,.1f} GFLOP a step, "

@@ -52,13 +52,13 @@ def _finish(study: Path, status: int = 0) -> str:
     return said
 
 
-def _killed(study: Path, when: Callable[[str], bool], delay: float) -> bool:
-    """Starts the command and kills it, so long after the line it waits for; False if it ended."""
+def _killed(study: Path, delay: float) -> bool:
+    """Starts the command and kills it so long after training begins; False if it ended before."""
     process = _start(study)
     timers = [threading.Timer(300, process.kill)]
     timers[0].start()
     for line in process.stderr:
-        if when(line):
+        if _begins(line):
             timers.append(threading.Timer(delay, process.kill))
             timers[-1].start()
             break
@@ -74,7 +74,7 @@ def _begins(line: str) -> bool:
 
 @pytest.fixture(scope="module")
 def reference(tmp_path_factory) -> Path:
-    """The study as it ends undisturbed, and the seconds of its training. Read only."""
+    """The study as it ends undisturbed. Read only."""
     study = tmp_path_factory.mktemp("faults") / "reference"
     _finish(study)
     return study
@@ -84,7 +84,7 @@ def _kill_until_done(study: Path, reference: Path, moments: Iterator[float]) -> 
     """Kills the command again and again, each time at the next moment; returns how often."""
     kills = 0
     for delay in moments:
-        kills += _killed(study, _begins, delay)
+        kills += _killed(study, delay)
         if len(list(study.glob("*/result.json"))) == 2:
             break
     _finish(study)
@@ -93,7 +93,7 @@ def _kill_until_done(study: Path, reference: Path, moments: Iterator[float]) -> 
 
 
 # The command kills itself, outright, where Python is about to do one thing to one file.
-SUICIDE = """
+KILLER = """
 import os, runpy, signal, sys
 event, part = sys.argv[1:3]
 del sys.argv[:3]
@@ -106,6 +106,19 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
 
+def _kill_itself(study: Path, event: str, part: str) -> None:
+    words = [sys.executable, "-c", KILLER, event, part, "train/cifar.py", *OPTIONS]
+    ended = subprocess.run(
+        [*words, "--output", str(study)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert ended.returncode == -signal.SIGKILL, ended.stderr
+
+
 def test_kills_where_files_are_written(reference, tmp_path):
     study = tmp_path / "study"
     for event, part in (
@@ -115,16 +128,7 @@ def test_kills_where_files_are_written(reference, tmp_path):
         ("os.rename", "/rsgdm-seed0/.result.json"),
         ("os.rename", "/report/.table.md"),
     ):
-        words = [sys.executable, "-c", SUICIDE, event, part, "train/cifar.py", *OPTIONS]
-        ended = subprocess.run(
-            [*words, "--output", str(study)],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
-        assert ended.returncode == -signal.SIGKILL, ended.stderr
+        _kill_itself(study, event, part)
     _finish(study)
     runs.assert_same(study, reference)
 
@@ -190,26 +194,33 @@ def test_signals(number, status, reference, tmp_path):
 def killed(tmp_path_factory) -> Path:
     """A study killed in its second run, with three checkpoints. Read only."""
     study = tmp_path_factory.mktemp("killed") / "study"
-    assert _killed(study, lambda line: "rsgdm-seed0" in line and "6/8" in line, 0.0) or True
-    folder = study / "rsgdm-seed0"
-    if (folder / "result.json").exists():  # it was quicker than the kill
-        (folder / "result.json").unlink()
+    _kill_itself(study, "os.mkdir", "/rsgdm-seed0/checkpoints/epoch-7.")
     return study
 
 
 @pytest.mark.faults
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_damage(damage, killed, reference, tmp_path):
-    """One kind of damage to all files of the newest checkpoint, and of the one before, in turn."""
-    study = Path(shutil.copytree(killed, tmp_path / "study"))
-    newest = runs.checkpoints(study / "rsgdm-seed0")[-1]
-    folder = study / "rsgdm-seed0" / "checkpoints" / f"epoch-{newest}"
-    for path in sorted(p for p in folder.rglob("*") if p.is_file() and p.stat().st_size):
-        DAMAGES[damage](path)
-    said = _finish(study)
-    assert f"epoch-{newest}: damaged, " in said
-    runs.assert_same(study, reference)
-    OUTCOMES[f"newest checkpoint: {damage}", "named, the one before used, bit for bit"] += 1
+    """One kind of damage, to each file of the newest checkpoint in turn, then to all of them."""
+    newest = runs.checkpoints(killed / "rsgdm-seed0")[-1]
+    folder = Path("rsgdm-seed0", "checkpoints", f"epoch-{newest}")
+    files = sorted(
+        path.relative_to(killed)
+        for path in (killed / folder).rglob("*")
+        if path.is_file() and path.stat().st_size
+    )
+    assert len(files) >= 8
+    for damaged in (*([path] for path in files), files):
+        study = Path(shutil.copytree(killed, tmp_path / "study"))
+        for path in damaged:
+            DAMAGES[damage](study / path)
+        said = _finish(study)
+        runs.assert_same(study, reference)
+        if damaged == files:
+            assert f"epoch-{newest}: damaged, " in said
+        named = "named, the one before used" if "damaged, " in said else "in nothing that is read"
+        OUTCOMES[f"newest checkpoint: {damage}", f"{named}; bit for bit"] += 1
+        shutil.rmtree(study)
 
 
 @pytest.fixture
