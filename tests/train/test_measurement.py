@@ -1,0 +1,99 @@
+"""The commands that measure inside of training: their files, and what they refuse."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from train import command, correction, measurement, straying
+from train.errors import InputError
+
+TINY = "--preset demo --train-examples 128 --batch-size 64 --epochs 1 --halve-every 1 --seeds 2"
+WHOLE = f"{TINY} --no-augment"
+
+
+def _status(program, words, monkeypatch):
+    name = f"{program.__name__.rpartition('.')[2]}.py"
+    monkeypatch.setattr(sys, "argv", [name, *words.split()])
+    return command.outcome(name, program.main)
+
+
+@pytest.fixture(autouse=True)
+def in_a_folder_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def test_a_file_a_run_and_none_measured_twice(monkeypatch, capsys):
+    words = f"{WHOLE} --optimizers sgdm rsgdm --output out"
+    monkeypatch.setattr(correction, "REPLICAS", 2)
+    assert _status(correction, words, monkeypatch) == 0
+    names = ["rsgdm-seed0", "rsgdm-seed1", "sgdm-seed0", "sgdm-seed1"]
+    files = [Path("out") / f"{name}.json" for name in names]
+    assert sorted(Path("out").glob("*")) == [Path("out/.lock"), *files]
+    before = [json.loads(path.read_text()) for path in files]
+    assert [content["settings"]["seed"] for content in before] == [0, 1, 0, 1]
+    assert before[0]["environment"]["packages"]["jax"]
+    files[2].unlink()
+    capsys.readouterr()
+    assert _status(correction, words, monkeypatch) == 0
+    assert capsys.readouterr().out.startswith("out/sgdm-seed0.json: ")
+    after = [json.loads(path.read_text()) for path in files]
+    for content in (before[2], after[2]):
+        content.pop("environment")
+    assert after == before
+
+
+# what is measured, options → what the line must say
+BAD = {
+    (straying, "--optimizers sgdm"): "--optimizers: not for straying.py",
+    (straying, "--dry-run"): "--dry-run: not for straying.py",
+    (straying, "--checkpoint-every=3"): "--checkpoint-every: not for straying.py",
+    (straying, "--dtype bfloat16"): "dtype: bfloat16 is not for measurements",
+    (straying, "--epochs 0"): "epochs: 0 is not a whole number",
+    (straying, "--batch-size 300"): "batch_size: 300 is more than the 128 examples",
+    (straying, "--speed"): "unrecognized arguments: --speed",
+    (correction, "--tensorboard"): "--tensorboard: not for correction.py",
+    (correction, ""): "augment: True; a full-batch gradient has no crops: give --no-augment",
+    (correction, "--no-augment --batch-size 60"): "train_examples: 128 is no multiple of",
+}
+
+
+@pytest.mark.parametrize(("program", "options"), BAD)
+def test_a_wrong_setting_is_one_line_and_writes_nothing(program, options, monkeypatch, capsys):
+    assert _status(program, f"{TINY} --output out {options}", monkeypatch) == 2
+    said = capsys.readouterr().err
+    assert BAD[program, options] in said
+    assert said.count("\n") == 1
+    assert not Path("out").exists()
+
+
+def test_another_measurements_folder_is_refused(monkeypatch, capsys):
+    folder = Path("out")
+    folder.mkdir()
+    path = folder / "nesterov-seed0.json"
+    words = f"{TINY} --output out"
+    for content in ("{", "[]", '{"measurement": "correction"}'):
+        path.write_text(content)
+        assert _status(straying, words, monkeypatch) == 2
+        assert "out/nesterov-seed0.json: is no straying measurement" in capsys.readouterr().err
+        assert path.read_text() == content
+    path.unlink()
+    (folder / "notes.txt").write_text("mine")
+    assert _status(straying, words, monkeypatch) == 2
+    assert "notes.txt: is no straying measurement" in capsys.readouterr().err
+    (folder / "notes.txt").unlink()
+    settings = {"optimizer": "nesterov", "seed": 7, "epochs": 5}
+    path.write_text(json.dumps({"measurement": "straying", "settings": settings}))
+    assert _status(straying, words, monkeypatch) == 2
+    assert "was measured with epochs 5, not 1; choose another" in capsys.readouterr().err
+    Path("file").write_text("mine")
+    assert _status(straying, f"{TINY} --output file", monkeypatch) == 2
+    assert "--output: file is a file" in capsys.readouterr().err
+
+
+def test_a_number_that_is_not_finite_becomes_null():
+    assert str(measurement.significant(float("inf"))) == "inf"  # write_json makes it null
+    assert measurement.significant(0.1234567) == 0.123457
+    with pytest.raises(InputError, match="is no straying measurement"):
+        measurement.read_numbers(Path("nowhere.json"), "straying")

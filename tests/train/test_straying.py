@@ -1,0 +1,102 @@
+"""How far optimizers stray from Nesterov: against softmax regression in NumPy, and a real study."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from tests.library import reference
+from tests.train.conftest import small
+from tests.train.softmax import Linear, gradient, parameters
+from train.config import runs
+from train.data import load
+from train.measurement import Subject, measure_all
+from train.steps import Keys, Network, epoch_order
+from train.straying import FIRST_STEPS, straying
+
+BATCH, EPOCHS = 64, 15
+DECAY, WEIGHT_DECAY, RATE = 0.8, 0.01, 0.5
+
+
+@pytest.fixture
+def subject(x64):
+    config = small(
+        "unused",
+        optimizers=("nesterov",),
+        epochs=EPOCHS,
+        halve_every=5,
+        batch_size=BATCH,
+        decay=DECAY,
+        weight_decay=WEIGHT_DECAY,
+        learning_rate=RATE,
+        augment=False,
+    )
+    data = load("digits", train_examples=config.train_examples)
+    return Subject(runs(config, data.fingerprint)[0], data, Network(Linear))
+
+
+def _path(subject, keys, method, **options):
+    """Parameters after every step, by hand in NumPy."""
+    theta = parameters(subject.network, keys)
+    path, gradients = [theta], []
+    for step in range(subject.steps):
+        epoch, position = divmod(step, subject.steps_per_epoch)
+        order = np.asarray(epoch_order(keys, epoch, len(subject.dataset.train)))
+        chosen = order[position * BATCH : (position + 1) * BATCH]
+        gradients.append(gradient(theta, subject.dataset, chosen, WEIGHT_DECAY))
+        direction = list(method(gradients, DECAY, **options))[-1]
+        theta = theta - RATE * 0.5 ** (epoch // 5) * direction
+        path.append(theta)
+    return np.stack(path), gradients[0]
+
+
+def test_distances_equal_those_of_paths_in_numpy(subject):
+    keys = Keys.of_seed(3)
+    found = straying(subject)(3)
+    assert found["step"] == [*range(FIRST_STEPS + 1), *range(52, 61, 4)]
+    nesterov, first = _path(subject, keys, reference.nesterov)
+    norms = np.linalg.norm(nesterov, axis=1)
+    # Numbers are written with six digits.
+    close = lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5)  # noqa: E731
+    close(found["nesterov_norm"], norms[found["step"]])
+    for name in ("rsgdm", "sgdm"):
+        path, _ = _path(subject, keys, getattr(reference, name))
+        distances = np.linalg.norm(path - nesterov, axis=1) / norms
+        close(found["distance"][name], distances[found["step"]])
+    close(found["first_gradient_norm"], np.linalg.norm(first))
+    close(found["bound"], RATE * DECAY * np.linalg.norm(first))
+
+
+def test_first_step_strays_by_the_first_push(subject):
+    found = straying(subject)(0)
+    push = RATE * (1 - DECAY) * DECAY * found["first_gradient_norm"]
+    assert found["distance"]["rsgdm"][1] * found["nesterov_norm"][1] == pytest.approx(
+        push, rel=1e-5
+    )
+
+
+def test_with_g0_zero_rsgdm_stays_with_nesterov(subject):
+    # Rounding alone: the loss is convex, so that differences do not grow.
+    assert max(straying(subject)(1)["distance"]["rsgdm_gradient"]) < 1e-14
+
+
+def test_twins_start_as_far_away_as_said_and_differ(subject):
+    measure = straying(subject)
+    found, other = measure(0), measure(1)
+    twin, pushed = found["distance"]["twin"], found["distance"]["pushed"]
+    assert twin[0] == pytest.approx(1e-7, rel=1e-5)
+    assert pushed[0] == pytest.approx(found["bound"] / found["start_norm"], rel=1e-5)
+    assert min(twin) > 0
+    assert found["distance"] != other["distance"]
+    assert measure(0) == found
+
+
+def test_the_trainings_are_those_of_a_study(trained, tmp_path):
+    config = dataclasses.replace(small(tmp_path / "out"), optimizers=("nesterov",))
+    measure_all("straying", config, straying)
+    for seed in range(2):
+        found = json.loads((tmp_path / "out" / f"nesterov-seed{seed}.json").read_text())
+        for name in ("sgdm", "rsgdm"):
+            result = json.loads((trained / f"{name}-seed{seed}" / "result.json").read_text())
+            assert found["test_accuracy"][name] == result["test_accuracy"]
