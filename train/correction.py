@@ -37,7 +37,7 @@ from train.optimizers import make_optimizer
 from train.steps import Keys
 
 NAME = "correction"
-REPLICAS = 16
+REPLICAS = 8
 
 Vector = npt.NDArray[np.float64]
 
