@@ -4,7 +4,7 @@ PYTHON ?=
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: help demo tune-demo figures gpu-check test faults test-tfds test-versions lint format types check clean
+.PHONY: help demo tune-demo figures results notebook gpu-check test faults test-tfds test-versions lint format types check clean
 
 help:
 	@echo "make demo           train the demo study on bundled digits (about a minute)"
@@ -14,6 +14,8 @@ help:
 	@echo "make format         format the code"
 	@echo "make tune-demo      choose the demo's learning rates on validation examples"
 	@echo "make figures        draw the figures of docs/theory.md"
+	@echo "make results        tables and figures of docs/results.md and README.md, from results/"
+	@echo "make notebook       run colab/rsgdm_demo.ipynb from top to bottom"
 	@echo "make gpu-check      on a machine with a GPU: what cannot be checked without (CUDA=12 or 13)"
 	@echo "make test-tfds      the download path, with TensorFlow in an environment of its own"
 	@echo "make test-versions  the library's tests on the newest and the oldest Python and jax"
@@ -57,6 +59,9 @@ format: $(VENV)/installed-dev
 
 figures: $(VENV)/installed-train
 	$(RUN) docs/make_figures.py
+
+results: $(VENV)/installed-train
+	$(RUN) docs/make_results.py
 
 CUDA ?= 13
 gpu-check: $(VENV)/installed-train,cuda$(CUDA)

@@ -54,12 +54,13 @@ def draw_figures(folder: Path, curves: Mapping[str, Curves], evaluation: str) ->
     files = []
     with mpl.rc_context(SETTINGS):
         for measure, label in names.items():
-            figure = _draw(curves[measure], label, is_accuracy=measure.endswith("accuracy"))
+            figure = draw_curves(curves[measure], label, is_accuracy=measure.endswith("accuracy"))
             files += _write(folder / measure, figure)
     return files
 
 
-def _draw(curves: Curves, label: str, *, is_accuracy: bool) -> Figure:
+def draw_curves(curves: Curves, label: str, *, is_accuracy: bool) -> Figure:
+    """Each optimizer's mean and band against epochs, drawn with the settings that hold now."""
     figure = Figure(figsize=(4.6, 3.3), layout="constrained")
     axes = figure.add_subplot()
     values = {

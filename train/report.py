@@ -190,15 +190,15 @@ def _draw(report: Report, merged: list[Merged]) -> None:
     for k, (table, group) in enumerate(zip(report.tables, merged, strict=True), 1):
         folder = report.folder if len(merged) == 1 else report.folder / f"table-{k}"
         folder.mkdir(exist_ok=True)
-        drawn.update(draw_figures(folder, _curves(group, table.evaluation), table.evaluation))
+        drawn.update(draw_figures(folder, curves(group, table.evaluation), table.evaluation))
     # Figures of an earlier report would be taken for this one's.
     for path in (*report.folder.glob("*.*"), *report.folder.glob("table-*/*.*")):
         if _FIGURE.fullmatch(path.name) and path not in drawn:
             path.unlink()
 
 
-def _curves(group: Merged, evaluation: str) -> dict[str, dict[str, list[list[float]]]]:
-    """Measure, optimizer, run, epoch."""
+def curves(group: Merged, evaluation: str) -> dict[str, dict[str, list[list[float]]]]:
+    """What the figures show: measure, optimizer, run, epoch."""
     measures = [f"{split}_{what}" for split in ("train", evaluation) for what in _MEASURES]
     return {
         measure: {

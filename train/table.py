@@ -140,7 +140,7 @@ def tabulate(study: Merged, margin_points: float, *, name_folders: bool) -> Stud
     others = {name: runs for name, runs in by_optimizer.items() if name != BASELINE}
     pairs = {name: _pairs(runs, baseline, evaluation) for name, runs in others.items() if baseline}
     return StudyTable(
-        title=_title(config),
+        title=title_of(config),
         folders=[str(folder) for folder in study.folders if name_folders],
         evaluation=evaluation,
         margin_points=margin_points,
@@ -176,7 +176,8 @@ def _pairs(runs: list[Run], baseline: list[Run], evaluation: str) -> Pairs:
     return Pairs(accuracy, differences("loss"), diverged=len(seeds) - len(accuracy))
 
 
-def _title(config: RunConfig) -> str:
+def title_of(config: RunConfig) -> str:
+    """The settings that all runs of a study share, but for the rates."""
     parts = [f"{config.model} on {config.dataset}"]
     if config.train_examples is not None:
         parts.append(f"{config.train_examples} examples")

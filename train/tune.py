@@ -5,6 +5,7 @@ python train/tune.py --rates 0.1 0.2 0.4 --preset demo --validation-examples 300
 """
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 from train import command
@@ -12,9 +13,8 @@ from train.config import Config
 from train.errors import InputError
 from train.options import Parser, number, parse
 from train.records import write_bytes
-from train.report import Report
 from train.study import check_study, run_study
-from train.table import Row, markdown_table
+from train.table import Row, StudyTable, markdown_table
 
 
 def tune(config: Config, rates: list[float]) -> str:
@@ -38,7 +38,7 @@ def tune(config: Config, rates: list[float]) -> str:
     ]
     for study in studies:
         check_study(study)  # all of them, before hours are spent on the first
-    table = _table(rates, [run_study(study) for study in studies])
+    table = rate_table(rates, [run_study(study).tables[0] for study in studies])
     write_bytes(folder / "tuning.md", table.encode())
     return table
 
@@ -51,17 +51,17 @@ def _score(row: Row) -> tuple[bool, float, float]:
     return row.diverged == 0, accuracy, -loss
 
 
-def _table(rates: list[float], reports: list[Report]) -> str:
-    rows = [{row.optimizer: row for row in report.rows} for report in reports]
+def rate_table(rates: Sequence[float], tables: Sequence[StudyTable]) -> str:
+    """Every optimizer's figures at every rate, in Markdown, the best of each in bold."""
+    rows = [{row.optimizer: row for row in table.rows} for table in tables]
     best = {name: max((by_name[name] for by_name in rows), key=_score) for name in rows[0]}
     body = [
         [f"{rate:g}", *(_cell(row, is_best=row is best[name]) for name, row in by_name.items())]
         for rate, by_name in zip(rates, rows, strict=True)
     ]
-    seeds = reports[0].rows[0].accuracy.n + reports[0].rows[0].diverged
-    title = reports[0].tables[0].title
+    seeds = tables[0].rows[0].accuracy.n + tables[0].rows[0].diverged
     return (
-        f"{markdown_table(['rate', *rows[0]], body)}\n\n{title}; {seeds} seeds. "
+        f"{markdown_table(['rate', *rows[0]], body)}\n\n{tables[0].title}; {seeds} seeds. "
         "Validation accuracy in %, and loss; bold: the best accuracy of each optimizer, equal "
         "ones by loss.\n"
     )

@@ -1,0 +1,149 @@
+"""The figures of what was measured: differences, learning curves, straying, correction."""
+
+import hashlib
+import io
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from train.figures import SETTINGS, STYLES, draw_curves
+from train.records import write_bytes
+from train.table import StudyTable
+
+GREY = "0.55"
+STRAYING = {  # arm → label, colour, line
+    "pushed": ("nesterov, start moved by α·β·‖g₁‖ at random", "#56B4E9", (0, (1, 1))),
+    "rsgdm": ("rsgdm", *STYLES["rsgdm"]),
+    "sgdm": ("sgdm", *STYLES["sgdm"]),
+    "twin": ("nesterov, start moved by 10⁻⁷ at random", *STYLES["nesterov"]),
+    "rsgdm_gradient": ("rsgdm with g₀ = 0 (nesterov but for rounding)", "#009E73", "-."),
+}
+
+
+class Gallery:
+    """Figures by name, each with a mark of the data that it was drawn from."""
+
+    def __init__(self) -> None:
+        self._files: dict[str, bytes] = {}
+
+    def show(self, name: str, text: str, data: Any, draw: Callable[[], Figure]) -> str:
+        """Draws a figure; returns its place in Markdown."""
+        mark = hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
+        buffer = io.BytesIO()
+        with mpl.rc_context({**SETTINGS, "svg.fonttype": "path"}):
+            draw().savefig(buffer, format="svg", metadata={"Date": None, "Description": mark})
+        self._files[name] = buffer.getvalue()
+        return f"![{text}](FIGURES/{name}.svg)"
+
+    def write(self, folder: Path) -> None:
+        """Writes the figures, and removes those that are shown no more."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for path in folder.glob("*.svg"):
+            if path.stem not in self._files:
+                path.unlink()
+        for name, content in self._files.items():
+            write_bytes(folder / f"{name}.svg", content)
+
+
+def learning_curve(curves: Any, evaluation: str, what: str) -> Figure:
+    """Accuracy or loss of the evaluation against epochs."""
+    label = {"accuracy": f"{evaluation.capitalize()} accuracy (%)"}
+    return draw_curves(
+        curves,
+        label.get(what, f"{evaluation.capitalize()} {what}"),
+        is_accuracy=what == "accuracy",
+    )
+
+
+def differences(tables: dict[str, StudyTable], baseline: str) -> Figure:
+    """The paired differences of all studies, with their intervals, and the margin."""
+    rows = [
+        (name, of.optimizer, [100 * value for value in (of.accuracy.mean, *interval)])
+        for name, table in tables.items()
+        for of in table.comparisons
+        if None not in (interval := (of.accuracy.low, of.accuracy.high))
+    ]
+    figure = Figure(figsize=(6.4, 0.9 + 0.3 * len(rows)), layout="constrained")
+    axes = _axes(figure.add_subplot())
+    margins = {table.margin_points for table in tables.values()}
+    for margin in margins:
+        axes.axvspan(-margin, margin, color="0.93", linewidth=0, zorder=0)
+    axes.axvline(0, color=GREY, linewidth=0.8)
+    for k, (_, optimizer, (mean, low, high)) in enumerate(rows):
+        colour, _ = STYLES[optimizer]
+        axes.plot([low, high], [k, k], color=colour)
+        axes.plot(mean, k, "o", color=colour, markersize=4)
+    axes.set_yticks(range(len(rows)), [f"{name}: {optimizer}" for name, optimizer, _ in rows])
+    axes.set_ylim(len(rows) - 0.4, -0.6)
+    axes.grid(visible=False, axis="y")
+    (evaluation,) = {table.evaluation for table in tables.values()}
+    axes.set_xlabel(f"{evaluation.capitalize()} accuracy − {baseline}'s, points; grey: the margin")
+    return figure
+
+
+def straying(runs: Sequence[Any]) -> Figure:
+    """Distance to Nesterov's parameters, one line a seed."""
+    figure = Figure(figsize=(6.4, 4.4), layout="constrained")
+    axes = _axes(figure.add_subplot())
+    for arm, (label, colour, dashes) in STRAYING.items():
+        for k, run in enumerate(runs):
+            distance = np.array(run["distance"][arm])
+            shown = distance > 0  # a logarithmic axis has no zero
+            axes.plot(
+                np.array(run["step"])[shown],
+                distance[shown],
+                color=colour,
+                linestyle=dashes,
+                linewidth=1,
+                label=label if k == 0 else None,
+            )
+    bound = np.mean([np.array(run["bound"]) / run["nesterov_norm"] for run in runs], axis=0)
+    axes.plot(
+        runs[0]["step"], bound, color=GREY, linewidth=2.5, label="bound α·β·‖g₁‖ (mean)", zorder=1
+    )
+    axes.set_yscale("log")
+    axes.set(xlabel="Step", ylabel="‖θ − θ_nesterov‖ / ‖θ_nesterov‖")
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=2)
+    return figure
+
+
+def correction(runs: Sequence[Any], decay: float) -> Figure:
+    """Bias and noise of m and n, in units of the gradient: the start-up, then all of training."""
+    figure = Figure(figsize=(7.6, 3.8), layout="constrained")
+    start, whole = (_axes(figure.add_subplot(1, 2, k)) for k in (1, 2))
+    steps = np.array(runs[0]["step"])
+    gradient = _mean(run["gradient_squared"] for run in runs)
+
+    def relative(values: np.ndarray) -> np.ndarray:
+        return np.sqrt(values / gradient)
+
+    methods = {"m": ("m, sgdm", STYLES["sgdm"][0]), "n": ("n, rsgdm", STYLES["rsgdm"][0])}
+    for name, (label, colour) in methods.items():
+        bias = relative(_mean(run[name]["bias_squared"] for run in runs))
+        noise = relative(_mean(run[name]["variance"] for run in runs))
+        for axes in (start, whole):
+            axes.plot(steps, bias, color=colour, label=f"bias of {label}")
+            axes.plot(steps, noise, color=colour, linestyle=":", label=f"noise of {label}")
+    start.plot(steps, decay**steps, color=GREY, linewidth=2.5, zorder=1, label="start-up, βᵗ")
+    start.set(xlim=(1, 30), title="The first 30 steps", ylabel="In units of ‖G‖", yscale="log")
+    whole.set(title="The whole training", yscale="log")
+    for axes in (start, whole):
+        axes.set_xlabel("Step")
+    figure.legend(*start.get_legend_handles_labels(), loc="outside upper center", ncols=3)
+    return figure
+
+
+def _mean(values: Any) -> np.ndarray:
+    return np.asarray(np.mean(list(values), axis=0))
+
+
+def _axes(axes: Axes) -> Axes:
+    axes.grid(color="0.9", linewidth=0.6)
+    axes.set_axisbelow(True)
+    return axes

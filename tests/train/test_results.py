@@ -1,0 +1,164 @@
+"""`make results`: documents say what results/ holds, and notice when it changes."""
+
+import itertools
+import json
+import re
+import shutil
+import sys
+from pathlib import Path
+
+import matplotlib as mpl
+import pytest
+
+from tests.train.made_up import write_run
+from train import command
+from train.errors import InputError
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "docs"))
+import make_results  # noqa: E402
+
+MARKED = "# Title\n\n<!-- results: {} -->\nold text\n<!-- end of results -->\n\nThe end.\n"
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """Documents that ask for every block."""
+    folder = tmp_path / "checkout"
+    (folder / "docs").mkdir(parents=True)
+    (folder / "README.md").write_text(MARKED.format("summary"))
+    blocks = ("studies", "tuning", "straying", "correction")
+    (folder / "docs" / "results.md").write_text("".join(MARKED.format(name) for name in blocks))
+    return folder
+
+
+def _study(folder, ahead=0.01, seeds=range(8), **settings):
+    for seed, optimizer in itertools.product(seeds, ("sgdm", "rsgdm")):
+        accuracy = 0.9 + seed / 1000 + (ahead + seed % 2 / 1000 if optimizer == "rsgdm" else 0)
+        write_run(folder, optimizer, seed, accuracy, **settings)
+    return folder
+
+
+def _all(folder):
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+def _comparable(files):
+    """An SVG file is the same from the same version of matplotlib; its mark of the data always."""
+    versions = {
+        version
+        for name, content in files.items()
+        for version in re.findall(rb"Matplotlib v([\w.]+)", content)
+        if name.endswith(".svg")
+    }
+    if versions <= {mpl.__version__.encode()}:
+        return files
+    return {
+        name: re.findall(rb"<dc:description>(\w{64})</dc:description>", content)
+        if name.endswith(".svg")
+        else content
+        for name, content in files.items()
+    }
+
+
+def test_documents_are_what_the_results_say(tmp_path):
+    committed = tmp_path / "committed"
+    for name in make_results.DOCUMENTS:
+        (committed / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, committed / name)
+    shutil.copytree(ROOT / make_results.FIGURES, committed / make_results.FIGURES)
+    renewed = Path(shutil.copytree(committed, tmp_path / "renewed"))
+    make_results.make_results(ROOT / "results", renewed)
+    before, after = _all(committed), _all(renewed)
+    assert before.keys() == after.keys(), "run `make results`"
+    for name, content in _comparable(before).items():
+        assert content == _comparable(after)[name], f"{name}: run `make results`"
+
+
+def test_documents_show_every_block_but_what_they_need_not():
+    texts = [(ROOT / name).read_text(encoding="utf-8") for name in make_results.DOCUMENTS]
+    shown = re.findall(r"<!-- results: (.+?) -->", "".join(texts))
+    assert set(shown) == set(make_results.BLOCKS)
+
+
+def test_studies_become_tables_verdicts_and_figures(tmp_path, checkout):
+    results = tmp_path / "results"
+    _study(results / "digits" / "tuned")
+    _study(results / "fashion" / "ema", ahead=0.0)
+    write_run(results / "fashion" / "ema", "rsgdm", 8, None)
+    for rate in (0.5, 0.125):
+        folder = results / "tuning" / "digits" / f"rate-{rate}"
+        _study(folder, seeds=range(2), learning_rate=rate, validation_examples=50)
+    (results / "empty" / "sgdm-seed0").mkdir(parents=True)
+    make_results.make_results(results, checkout)
+    readme = (checkout / "README.md").read_text()
+    assert readme.startswith("# Title\n\n<!-- results: summary -->\n| study | optimizer |")
+    assert readme.endswith("<!-- end of results -->\n\nThe end.\n")
+    assert "old text" not in readme
+    # Differences of 10, 11, 10, 11, ... thousandths: t of 7 degrees at 97.5 % is 2.364624.
+    assert (
+        "| digits/tuned | rsgdm | 0.5 | 8 | 91.40 ± 0.26 | +1.05 [+1.01, +1.09] | "
+        "better; beyond the margin |"
+    ) in readme
+    assert "| fashion/ema | rsgdm | 0.5 | 8 + 1 diverged |" in readme
+    text = (checkout / "docs" / "results.md").read_text()
+    assert "### digits/tuned\n\n| optimizer |" in text
+    assert "- rsgdm − sgdm (test accuracy, margin ±0.3 points): better; size beyond the" in text
+    tuning = text[text.index("<!-- results: tuning -->") :]
+    assert "### tuning/digits\n\n| rate | sgdm | rsgdm |\n| --- | --- | --- |\n| 0.125 |" in tuning
+    assert text.count("*Nothing has been run yet.*") == 2
+    assert "empty" not in text
+    for document, content in (("README.md", readme), ("docs/results.md", text)):
+        links = re.findall(r"\]\(([^)]+\.svg)\)", content)
+        assert links
+        for link in links:
+            assert ((checkout / document).parent / link).is_file()
+
+
+def test_every_changed_number_is_noticed(tmp_path, checkout):
+    results = tmp_path / "results"
+    study = _study(results / "digits" / "tuned")
+    make_results.make_results(results, checkout)
+    before = _all(checkout)
+    make_results.make_results(results, checkout)
+    assert _all(checkout) == before
+    run = study / "rsgdm-seed3"
+    metrics, result = (run / name for name in ("metrics.jsonl", "result.json"))
+    # An earlier epoch stands in no table, but in a figure.
+    lines = metrics.read_text().splitlines(keepends=True)
+    accuracy = json.loads(lines[0])["test_accuracy"]
+    metrics.write_text(lines[0].replace(f"{accuracy}", "0.5") + lines[1])
+    make_results.make_results(results, checkout)
+    changed = {name for name, content in _all(checkout).items() if content != before[name]}
+    assert changed == {"docs/figures/results/digits-tuned-accuracy.svg"}
+    # The last epoch stands in two files, which must agree.
+    metrics.write_text(lines[0] + lines[1].replace(f"{accuracy}", "0.5"))
+    with pytest.raises(InputError, match=r"its last line is not what result\.json says"):
+        make_results.make_results(results, checkout)
+    result.write_text(result.read_text().replace(f"{accuracy}", "0.5"))
+    make_results.make_results(results, checkout)
+    changed = {name for name, content in _all(checkout).items() if content != before[name]}
+    assert changed >= {"README.md", "docs/results.md"}
+
+
+def test_figures_of_what_is_gone_are_removed(tmp_path, checkout):
+    results = tmp_path / "results"
+    study = _study(results / "digits" / "tuned")
+    make_results.make_results(results, checkout)
+    assert len(list((checkout / make_results.FIGURES).iterdir())) == 3
+    shutil.rmtree(study)
+    make_results.make_results(results, checkout)
+    assert not list((checkout / make_results.FIGURES).iterdir())
+
+
+def test_an_unknown_block_is_one_line_and_writes_nothing(tmp_path, checkout, monkeypatch, capsys):
+    document = checkout / "docs" / "results.md"
+    document.write_text(MARKED.format("surprises"))
+    before = _all(checkout)
+    monkeypatch.setattr(sys, "argv", ["make_results.py", str(tmp_path), str(checkout)])
+    assert command.outcome("make_results.py", make_results.main) == 2
+    said = capsys.readouterr().err
+    assert "results.md: block 'surprises' is unknown; allowed: summary, studies" in said
+    assert said.count("\n") == 1
+    assert _all(checkout) == before
