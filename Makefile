@@ -60,6 +60,10 @@ format: $(VENV)/installed-dev
 figures: $(VENV)/installed-train
 	$(RUN) docs/make_figures.py
 
+# In a fresh kernel; the file is not changed.
+notebook: $(VENV)/installed-dev
+	$(VENV)/bin/jupyter-execute --timeout=300 colab/rsgdm_demo.ipynb
+
 results: $(VENV)/installed-train
 	$(RUN) docs/make_results.py
 

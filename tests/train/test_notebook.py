@@ -1,0 +1,58 @@
+"""The notebook's file, and its first cell outside of a checkout. `make notebook` runs the rest."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+CELLS = json.loads((ROOT / "colab" / "rsgdm_demo.ipynb").read_text(encoding="utf-8"))["cells"]
+CODE = ["".join(cell["source"]) for cell in CELLS if cell["cell_type"] == "code"]
+
+
+def _first_cell(folder, source):
+    """What the first cell says in a folder, with the variable set."""
+    code = CODE[0].replace('SOURCE = ""', f"SOURCE = {source!r}", 1)
+    assert source in code.partition("\n")[0]
+    command = [sys.executable, "-m", "IPython", "--quick", "--colors=NoColor", "-c", code]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
+    return done.stdout + done.stderr
+
+
+def test_outputs_are_stripped():
+    for cell in CELLS:
+        if cell["cell_type"] == "code":
+            assert cell["outputs"] == []
+            assert cell["execution_count"] is None
+
+
+def test_no_address_is_taken_for_granted():
+    assert CODE[0].startswith('SOURCE = ""')
+    assert not any("http" in "".join(cell["source"]) for cell in CELLS)
+
+
+@pytest.mark.parametrize(
+    ("source", "line"),
+    [
+        ("", "SOURCE: not set, and this is no checkout; give a clone's address or folder"),
+        ("nowhere", "SOURCE: 'nowhere' is no folder, and git could not clone it"),
+        (".", "SOURCE: . is no checkout of rsgdm_optax"),
+    ],
+)
+def test_outside_of_a_checkout_it_stops_with_one_line(source, line, tmp_path):
+    said = _first_cell(tmp_path, source).strip().splitlines()
+    assert [text for text in said if not text.startswith("fatal:")] == [line]  # git's own word
+
+
+def test_it_finds_the_checkout_around_it(tmp_path):
+    for folder, source in ((ROOT / "colab", ""), (ROOT, ""), (tmp_path, str(ROOT))):
+        assert _first_cell(folder, source).strip() == f"using {ROOT}"
+
+
+def test_it_clones_an_address(tmp_path):
+    if not (ROOT / ".git").exists():
+        pytest.skip("not a git checkout")
+    assert _first_cell(tmp_path, ROOT.as_uri()).strip() == f"using {tmp_path}/rsgdm_optax_clone"
+    assert (tmp_path / "rsgdm_optax_clone" / "train" / "cifar.py").is_file()
