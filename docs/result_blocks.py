@@ -187,79 +187,114 @@ def correct(results: Results, gallery: Gallery) -> str:
         parts = []
         for driver, runs in by_driver.items():
             decay = runs[0]["settings"]["decay"]
-            rows = [
-                [f"{first}–{last}", *_phase(runs, slice(first - 1, last))]
-                for first, last in _phases(runs[0])
-            ]
             figure = gallery.show(
                 f"{name.replace('/', '-')}-{driver}",
                 f"Bias and noise of m and n along a training by {driver}",
                 runs,
                 lambda runs=runs, decay=decay: figures.correction(runs, decay),
             )
+            tables = (
+                markdown_table(["steps", *header], rows)
+                for header, columns in ((_BIAS, _bias), (_NOISE, _noise))
+                for rows in [[[name, *columns(runs, part)] for name, part in _phases(runs[0])]]
+            )
             parts.append(
-                f"Driven by {driver}, rate α {runs[0]['learning_rate']:.3g}, {len(runs)} seeds:\n\n"
-                f"{markdown_table(_PHASE_HEADER, rows)}\n\n{figure}"
+                "\n\n".join(
+                    [
+                        f"Driven by {driver}, rate α {runs[0]['learning_rate']:.3g}, "
+                        f"{len(runs)} seeds:",
+                        *tables,
+                        figure,
+                    ]
+                )
             )
         note = (
-            f"{_title(all_runs)}; {all_runs[0]['replicas']} replicas. Bias, noise and error are "
-            "roots of mean squares in units of ‖G‖; ratios n/m are of roots too, but for the "
-            "variance. Means over seeds ± standard deviation."
+            f"{_title(all_runs)}; {all_runs[0]['replicas']} replicas. In units of ‖G‖, as roots of "
+            "mean squares over the steps: start-up, lag, bias, noise, and error, which is both. "
+            "Drawn: the bias of the replicas' mean. Gain: variance over that of g. Cosine: of "
+            "single replicas with G. Lag in steps: how far G − E m goes along G's last change, in "
+            "such changes. Means over seeds ± standard deviation."
         )
         blocks.append("\n\n".join([f"### {name}", *parts, f"{note}\n{_environments(all_runs)}"]))
     return "\n\n".join(blocks) or _NOTHING
 
 
-_PHASE_HEADER = [
-    *("steps", "bias of m", "bias of n", "n/m", "noise of m", "noise of n", "variance n/m"),
-    *("error n/m", "cosine m", "cosine n", "lag m", "lag n"),
+_BIAS = [
+    *("start-up βᵗ", "lag of m, (1−β)ξ", "lag of n, (1−β)ς"),
+    *("bias of m", "bias of n", "n/m", "bias of m, drawn"),
+]
+_NOISE = [
+    *("noise of g", "noise of m", "noise of n", "gain of m", "gain of n"),
+    *("error n/m", "cosine m", "cosine n", "lag m, steps", "lag n, steps"),
 ]
 
 
-def _phases(run: Numbers) -> list[tuple[int, int]]:
+def _phases(run: Numbers) -> list[tuple[str, slice]]:
     """The start-up in two parts, then a phase for each learning rate."""
     last = run["step"][-1]
     stage = run["settings"]["halve_every"] * run["steps_per_epoch"]
     ends = sorted({end for end in (10, 30, *range(stage, last, stage)) if end < last} | {last})
-    return list(zip([1, *(end + 1 for end in ends)], ends, strict=False))
+    starts = [0, *ends[:-1]]
+    return [(f"{a + 1}–{b}", slice(a, b)) for a, b in zip(starts, ends, strict=True)]
 
 
-def _phase(runs: Sequence[Numbers], steps: slice) -> Iterator[str]:
-    def mean(run: Numbers, *path: str) -> float:
-        values: Any = run
-        for key in path:
-            values = values[key]
-        return float(np.mean(values[steps]))
+def _bias(runs: Sequence[Numbers], steps: slice) -> Iterator[str]:
+    for quantity in ("start_squared", "xi_squared", "sigma_squared"):
+        yield _over_seeds(runs, lambda run, of=quantity: _root(run, steps, (of,)), 2)
+    biases = (("m", "bias_squared"),), (("n", "bias_squared"),)
+    for bias in biases:
+        yield _over_seeds(runs, lambda run, of=bias: _root(run, steps, *of), 2)
+    m, n = biases
+    yield _over_seeds(runs, lambda run: _root(run, steps, *n) / _root(run, steps, *m), 3)
+    yield _over_seeds(runs, lambda run: _root(run, steps, ("m", "bias_squared_drawn")), 2)
 
-    def over_seeds(value: Callable[[Numbers], float], digits: int) -> str:
-        values = [value(run) for run in runs]
-        text = f"{np.mean(values):.{digits}f}"
-        return f"{text} ± {np.std(values, ddof=1):.{digits}f}" if len(values) > 1 else text
 
-    def root(name: str, *what: str) -> Callable[[Numbers], float]:
-        return lambda run: float(
-            np.sqrt(sum(mean(run, name, one) for one in what) / mean(run, "gradient_squared"))
-        )
-
-    def ratio(*what: str) -> Callable[[Numbers], float]:
-        return lambda run: root("n", *what)(run) / root("m", *what)(run)
-
-    yield from (over_seeds(root(name, "bias_squared"), 2) for name in "mn")
-    yield over_seeds(ratio("bias_squared"), 3)
-    yield from (over_seeds(root(name, "variance"), 2) for name in "mn")
-    yield over_seeds(lambda run: ratio("variance")(run) ** 2, 2)
-    yield over_seeds(ratio("bias_squared", "variance"), 3)
-    yield from (over_seeds(lambda run, k=name: mean(run, k, "cosine_drawn"), 2) for name in "mn")
+def _noise(runs: Sequence[Numbers], steps: slice) -> Iterator[str]:
+    for name in "gmn":
+        yield _over_seeds(runs, lambda run, of=name: _root(run, steps, (of, "variance")), 2)
     for name in "mn":
-        yield over_seeds(
-            lambda run, k=name: mean(run, k, "behind") / mean(run, "change_squared"), 2
+        yield _over_seeds(
+            runs,
+            lambda run, of=name: (
+                _average(run, steps, of, "variance") / _average(run, steps, "g", "variance")
+            ),
+            4,
         )
+    m, n = ([(name, what) for what in ("bias_squared", "variance")] for name in "mn")
+    yield _over_seeds(runs, lambda run: _root(run, steps, *n) / _root(run, steps, *m), 3)
+    for name in "mn":
+        yield _over_seeds(runs, lambda run, of=name: _average(run, steps, of, "cosine_drawn"), 2)
+    for name in "mn":
+        yield _over_seeds(
+            runs,
+            lambda run, of=name: (
+                _average(run, steps, of, "behind") / _average(run, steps, "change_squared")
+            ),
+            2,
+        )
+
+
+def _average(run: Numbers, steps: slice, *path: str) -> float:
+    values: Any = run
+    for key in path:
+        values = values[key]
+    return float(np.mean(values[steps]))
+
+
+def _root(run: Numbers, steps: slice, *paths: tuple[str, ...]) -> float:
+    """The root of a sum of mean squares, in units of the gradient; 0 if noise made it negative."""
+    total = sum(_average(run, steps, *path) for path in paths)
+    return float(np.sqrt(max(total, 0.0) / _average(run, steps, "gradient_squared")))
+
+
+def _over_seeds(runs: Sequence[Numbers], value: Callable[[Numbers], float], digits: int) -> str:
+    values = [value(run) for run in runs]
+    text = f"{np.mean(values):.{digits}f}"
+    return f"{text} ± {np.std(values, ddof=1):.{digits}f}" if len(values) > 1 else text
 
 
 def _accuracy(runs: Sequence[Numbers], measure: str, arm: str) -> str:
-    values = [100 * run[measure][arm] for run in runs]
-    text = f"{np.mean(values):.2f}"
-    return f"{text} ± {np.std(values, ddof=1):.2f}" if len(values) > 1 else text
+    return _over_seeds(runs, lambda run: 100 * run[measure][arm], 2)
 
 
 def _range(values: Any) -> str:

@@ -3,7 +3,7 @@
 import hashlib
 import io
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -89,57 +89,66 @@ def differences(tables: dict[str, StudyTable], baseline: str) -> Figure:
 
 def straying(runs: Sequence[Any]) -> Figure:
     """Distance to Nesterov's parameters, one line a seed."""
-    figure = Figure(figsize=(6.4, 4.4), layout="constrained")
+    figure = Figure(figsize=(7.6, 4.6), layout="constrained")
     axes = _axes(figure.add_subplot())
+    steps = np.array(runs[0]["step"])
     for arm, (label, colour, dashes) in STRAYING.items():
-        for k, run in enumerate(runs):
-            distance = np.array(run["distance"][arm])
-            shown = distance > 0  # a logarithmic axis has no zero
-            axes.plot(
-                np.array(run["step"])[shown],
-                distance[shown],
-                color=colour,
-                linestyle=dashes,
-                linewidth=1,
-                label=label if k == 0 else None,
-            )
-    bound = np.mean([np.array(run["bound"]) / run["nesterov_norm"] for run in runs], axis=0)
-    axes.plot(
-        runs[0]["step"], bound, color=GREY, linewidth=2.5, label="bound α·β·‖g₁‖ (mean)", zorder=1
-    )
+        distances = np.array([run["distance"][arm] for run in runs])
+        lines = axes.plot(
+            steps,
+            np.where(distances > 0, distances, np.nan).T,  # a logarithmic axis has no zero
+            color=colour,
+            linestyle=dashes,
+            linewidth=1,
+        )
+        lines[0].set_label(label)
+    bound = np.mean([np.divide(run["bound"], run["nesterov_norm"]) for run in runs], axis=0)
+    axes.plot(steps, bound, color=GREY, linewidth=2.5, zorder=1, label="the bound α·β·‖g₁‖ (mean)")
     axes.set_yscale("log")
-    axes.set(xlabel="Step", ylabel="‖θ − θ_nesterov‖ / ‖θ_nesterov‖")
+    axes.set(xlabel="Step", ylabel="Distance to nesterov's parameters, relative")
     figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=2)
     return figure
 
 
 def correction(runs: Sequence[Any], decay: float) -> Figure:
-    """Bias and noise of m and n, in units of the gradient: the start-up, then all of training."""
-    figure = Figure(figsize=(7.6, 3.8), layout="constrained")
+    """Bias and noise of m and n in units of the gradient, root mean squares over the runs."""
+    figure = Figure(figsize=(7.6, 4), layout="constrained")
     start, whole = (_axes(figure.add_subplot(1, 2, k)) for k in (1, 2))
     steps = np.array(runs[0]["step"])
+    first = steps <= 30
     gradient = _mean(run["gradient_squared"] for run in runs)
 
-    def relative(values: np.ndarray) -> np.ndarray:
-        return np.sqrt(values / gradient)
+    def relative(squares: Iterable[Any]) -> np.ndarray:
+        return np.asarray(np.sqrt(_mean(squares) / gradient))
 
-    methods = {"m": ("m, sgdm", STYLES["sgdm"][0]), "n": ("n, rsgdm", STYLES["rsgdm"][0])}
-    for name, (label, colour) in methods.items():
-        bias = relative(_mean(run[name]["bias_squared"] for run in runs))
-        noise = relative(_mean(run[name]["variance"] for run in runs))
-        for axes in (start, whole):
-            axes.plot(steps, bias, color=colour, label=f"bias of {label}")
-            axes.plot(steps, noise, color=colour, linestyle=":", label=f"noise of {label}")
-    start.plot(steps, decay**steps, color=GREY, linewidth=2.5, zorder=1, label="start-up, βᵗ")
-    start.set(xlim=(1, 30), title="The first 30 steps", ylabel="In units of ‖G‖", yscale="log")
-    whole.set(title="The whole training", yscale="log")
-    for axes in (start, whole):
-        axes.set_xlabel("Step")
-    figure.legend(*start.get_legend_handles_labels(), loc="outside upper center", ncols=3)
+    for name, method, rest, sign in (("m", "sgdm", "xi", "ξ"), ("n", "rsgdm", "sigma", "ς")):
+        colour, _ = STYLES[method]
+        bias = relative(run[name]["bias_squared"] for run in runs)
+        lag = relative(run[f"{rest}_squared"] for run in runs)
+        noise = relative(run[name]["variance"] for run in runs)
+        start.plot(steps[first], bias[first], color=colour, label=f"bias of {name}")
+        start.plot(steps[first], lag[first], "--", color=colour, label=f"lag of {name}, (1−β){sign}")
+        whole.plot(steps, bias, color=colour)
+        whole.plot(steps, noise, ":", color=colour, label=f"noise of {name}")
+    start.plot(
+        steps[first],
+        decay ** steps[first],
+        color=GREY,
+        linewidth=2.5,
+        zorder=1,
+        label="start-up, βᵗ",
+    )
+    start.set(title="The start: where the bias comes from", xlabel="Step")
+    start.set(ylabel="In units of ‖G‖", ylim=(0, None))
+    whole.set(title="The whole training: bias and noise", xlabel="Step", yscale="log")
+    (lines, labels), (more_lines, more_labels) = (
+        axes.get_legend_handles_labels() for axes in (start, whole)
+    )
+    figure.legend(lines + more_lines, labels + more_labels, loc="outside upper center", ncols=4)
     return figure
 
 
-def _mean(values: Any) -> np.ndarray:
+def _mean(values: Iterable[Any]) -> np.ndarray:
     return np.asarray(np.mean(list(values), axis=0))
 
 
