@@ -15,8 +15,9 @@ import re
 import sys
 from pathlib import Path
 
-from result_blocks import BLOCKS, Results
+from result_blocks import BLOCKS
 from result_figures import Gallery
+from result_files import Results
 
 from train import command
 from train.errors import InputError

@@ -64,10 +64,10 @@ def learning_curve(curves: Any, evaluation: str, what: str) -> Figure:
 def differences(tables: dict[str, StudyTable], baseline: str) -> Figure:
     """The paired differences of all studies, with their intervals, and the margin."""
     rows = [
-        (name, of.optimizer, [100 * value for value in (of.accuracy.mean, *interval)])
+        (name, of.optimizer, 100 * np.array([of.accuracy.mean, of.accuracy.low, of.accuracy.high]))
         for name, table in tables.items()
         for of in table.comparisons
-        if None not in (interval := (of.accuracy.low, of.accuracy.high))
+        if of.accuracy.low is not None
     ]
     figure = Figure(figsize=(6.4, 0.9 + 0.3 * len(rows)), layout="constrained")
     axes = _axes(figure.add_subplot())
@@ -127,7 +127,9 @@ def correction(runs: Sequence[Any], decay: float) -> Figure:
         lag = relative(run[f"{rest}_squared"] for run in runs)
         noise = relative(run[name]["variance"] for run in runs)
         start.plot(steps[first], bias[first], color=colour, label=f"bias of {name}")
-        start.plot(steps[first], lag[first], "--", color=colour, label=f"lag of {name}, (1−β){sign}")
+        start.plot(
+            steps[first], lag[first], "--", color=colour, label=f"lag of {name}, (1−β){sign}"
+        )
         whole.plot(steps, bias, color=colour)
         whole.plot(steps, noise, ":", color=colour, label=f"noise of {name}")
     start.plot(

@@ -1,0 +1,82 @@
+"""What lies under results/, read and checked."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from train import correction, straying
+from train.measurement import Numbers, read_numbers
+from train.merging import Merged, merge
+from train.table import StudyTable, tabulate
+from train.verdict import MARGIN_POINTS
+
+_ENVIRONMENT = {
+    "platform": "{}",
+    "cpus": "{} CPUs",
+    "device": "device {}",
+    "python": "Python {}",
+    "packages": "{}",
+    "commit": "commit {:.12}",
+}
+
+
+class Study:
+    """The finished runs of one folder."""
+
+    def __init__(self, folder: Path):
+        self.merged: Merged
+        (self.merged,) = merge([folder])
+        self.table: StudyTable = tabulate(self.merged, MARGIN_POINTS, name_folders=False)
+
+    @property
+    def environments(self) -> list[dict[str, Any]]:
+        return [run.environment for run in self.merged.runs]
+
+    @property
+    def seconds(self) -> float:
+        """Time spent on training, evaluation apart; the epoch in which a run diverged has none."""
+        images = (
+            (run.config.batch_size * line["step"] / line["epoch"], line["images_per_second"])
+            for run in self.merged.runs
+            for line in run.metrics
+        )
+        return float(sum(count / speed for count, speed in images if speed))
+
+
+class Results:
+    """Everything under results/, by the name of its folder."""
+
+    def __init__(self, folder: Path):
+        self.studies: dict[str, Study] = {}
+        self.tuning: dict[str, dict[float, Study]] = {}
+        # A study none of whose runs has ended is not there yet.
+        for path in sorted({path.parents[1] for path in folder.rglob("result.json")}):
+            name = path.relative_to(folder).as_posix()
+            if name.startswith("tuning/"):
+                rates = self.tuning.setdefault(Path(name).parent.as_posix(), {})
+                rates[float(path.name.removeprefix("rate-"))] = Study(path)
+            else:
+                self.studies[name] = Study(path)
+        self.straying = _measured(folder, straying.NAME)
+        self.correction = _measured(folder, correction.NAME)
+
+
+def _measured(folder: Path, name: str) -> dict[str, list[Numbers]]:
+    found: dict[str, list[Numbers]] = {}
+    for path in sorted((folder / name).rglob("*.json")):
+        key = path.parent.relative_to(folder).as_posix()
+        found.setdefault(key, []).append(read_numbers(path, name))
+    return found
+
+
+def measured_on(environments: Iterable[dict[str, Any]]) -> str:
+    """The machines, versions and commits, each once."""
+    lines = []
+    for environment in environments:
+        facts = {key: environment[key] for key in _ENVIRONMENT if environment.get(key)}
+        if "packages" in facts:
+            facts["packages"] = ", ".join(map(" ".join, facts["packages"].items()))
+        line = ", ".join(_ENVIRONMENT[key].format(value) for key, value in facts.items())
+        if line not in lines:
+            lines.append(line)
+    return f"Measured on {'; and on '.join(lines)}."
