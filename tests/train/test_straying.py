@@ -100,3 +100,9 @@ def test_the_trainings_are_those_of_a_study(trained, tmp_path):
         for name in ("sgdm", "rsgdm"):
             result = json.loads((trained / f"{name}-seed{seed}" / "result.json").read_text())
             assert found["test_accuracy"][name] == result["test_accuracy"]
+
+
+def test_what_pushes_sgdm_away_from_nesterov_adds_up_to_its_average():
+    g = np.random.default_rng(0).standard_normal((50, 3))  # docs/results.md states this
+    m, nesterov = (np.stack(list(of(g, DECAY))) for of in (reference.sgdm, reference.nesterov))
+    np.testing.assert_allclose(np.cumsum(nesterov - m, axis=0), DECAY * m, rtol=0, atol=1e-14)
