@@ -1,7 +1,9 @@
 """A run's checkpoints: training goes on from the newest that is whole.
 
-Orbax writes them, whole or not at all. It does not notice a bit that flips later, so each
-carries a SHA-256 over its arrays and its metrics.
+epoch-K/   state/  metrics.json  SHA256SUMS
+
+Orbax writes the arrays. It does not notice a bit that flips later, so every file has its
+checksum, in the format of the command sha256sum.
 """
 
 import hashlib
@@ -12,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 import orbax.checkpoint as ocp
 
 from train.errors import InputError
@@ -21,6 +22,7 @@ from train.steps import TrainState
 
 KEPT = 3  # while a run goes on; one once it is done
 _PREFIX = "epoch"
+_SUMS = "SHA256SUMS"
 
 # Orbax tells of every stage, and asyncio once more of what fails; we get it as an exception.
 for _name in ("absl", "asyncio"):
@@ -32,9 +34,9 @@ class Checkpoints:
 
     def __init__(self, folder: Path):
         self._folder = folder.absolute()
-        self._orbax = ocp.Checkpointer(ocp.CompositeCheckpointHandler())
+        self._orbax = ocp.Checkpointer(ocp.StandardCheckpointHandler())
         # What a killed save leaves: never read, but it takes room.
-        for path in folder.glob("*.orbax-checkpoint-tmp*"):
+        for path in folder.glob(f".{_PREFIX}-*.partial"):
             shutil.rmtree(path, ignore_errors=True)
 
     def save(self, state: TrainState, metrics: list[dict[str, Any]]) -> None:
@@ -45,7 +47,6 @@ class Checkpoints:
         """
         epoch = len(metrics)
         arrays = jax.device_get(_named(state))
-        meta = {"metrics": metrics, "sha256": _sha256(arrays, metrics)}
         # Orbax writes some of the arrays twice; it does not fail calmly on a disk that is full.
         needed = 2 * sum(array.nbytes for array in arrays.values()) + 2**20
         self._folder.mkdir(exist_ok=True)
@@ -56,13 +57,14 @@ class Checkpoints:
                 f"{needed / 1e6:.1f} MB, {free / 1e6:.1f} MB are free; make room, and the same "
                 "command goes on"
             )
+        path = self._path(epoch)
+        partial = path.with_name(f".{path.name}.partial")
         try:
-            self._orbax.save(
-                self._path(epoch),
-                args=ocp.args.Composite(
-                    state=ocp.args.StandardSave(arrays), meta=ocp.args.JsonSave(meta)
-                ),
-            )
+            self._orbax.save(partial / "state", args=ocp.args.StandardSave(arrays))
+            (partial / "metrics.json").write_text(json.dumps(metrics))
+            sums = (f"{_sha256(partial / name)}  {name}\n" for name in _files(partial))
+            (partial / _SUMS).write_text("".join(sums))
+            partial.rename(path)
         except Exception as error:  # a failing disk shows as whatever the storage layer makes of it
             raise InputError(
                 f"{self._folder}: the checkpoint of epoch {epoch} cannot be written: "
@@ -92,23 +94,16 @@ class Checkpoints:
     def _read(
         self, path: Path, epoch: int, template: TrainState
     ) -> tuple[TrainState, list[dict[str, Any]]]:
+        _check_files(path)  # first: Orbax makes much noise about files that it cannot read
+        metrics = json.loads((path / "metrics.json").read_text())
+        if len(metrics) != epoch:
+            raise ValueError(f"it holds {len(metrics)} epochs")
         named = _named(template)
         wanted = {
             name: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding)
             for name, leaf in named.items()
         }
-        found = self._orbax.restore(
-            path,
-            args=ocp.args.Composite(
-                state=ocp.args.StandardRestore(wanted), meta=ocp.args.JsonRestore()
-            ),
-        )
-        metrics = found.meta["metrics"]
-        arrays = found.state
-        if _sha256(jax.device_get(arrays), metrics) != found.meta["sha256"]:
-            raise ValueError("its checksum differs")
-        if len(metrics) != epoch:
-            raise ValueError(f"it holds {len(metrics)} epochs")
+        arrays = self._orbax.restore(path / "state", args=ocp.args.StandardRestore(wanted))
         leaves = [arrays[name] for name in named]
         state: TrainState = jax.tree.unflatten(jax.tree.structure(template), leaves)
         return state, metrics
@@ -127,13 +122,25 @@ def _named(state: TrainState) -> dict[str, Any]:
     return {jax.tree_util.keystr(path, simple=True, separator="."): leaf for path, leaf in leaves}
 
 
-def _sha256(arrays: dict[str, Any], metrics: list[dict[str, Any]]) -> str:
-    digest = hashlib.sha256(json.dumps(metrics, sort_keys=True).encode())
-    for name in sorted(arrays):
-        array = np.asarray(arrays[name])
-        digest.update(f"{name} {array.dtype} {array.shape}".encode())
-        digest.update(array.tobytes())
-    return digest.hexdigest()
+def _files(folder: Path) -> list[str]:
+    paths = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    return sorted(path.as_posix() for path in paths if path.name != _SUMS)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _check_files(folder: Path) -> None:
+    """Raises if a file is not as it was written, is missing, or was not there."""
+    lines = (folder / _SUMS).read_text().splitlines()
+    sums = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
+    for name in sorted({*sums, *_files(folder)}):
+        if name not in sums:
+            raise ValueError(f"{name} is not in {_SUMS}")
+        if _sha256(folder / name) != sums[name]:
+            raise ValueError(f"{name} has another checksum")
 
 
 def _line(error: Exception) -> str:

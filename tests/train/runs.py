@@ -21,10 +21,10 @@ def checkpoints(run: Path) -> list[int]:
 
 def arrays(run: Path) -> dict[str, np.ndarray]:
     """The newest checkpoint's arrays, as orbax reads them."""
-    path = (run / "checkpoints" / f"epoch-{checkpoints(run)[-1]}").absolute()
-    with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as reader:
-        found = reader.restore(path, ocp.args.Composite(state=ocp.args.StandardRestore()))
-    return {name: np.asarray(array) for name, array in found.state.items()}
+    path = (run / "checkpoints" / f"epoch-{checkpoints(run)[-1]}" / "state").absolute()
+    with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as reader:
+        found = reader.restore(path, args=ocp.args.StandardRestore())
+    return {name: np.asarray(array) for name, array in found.items()}
 
 
 def assert_same(study: Path, reference: Path) -> None:
