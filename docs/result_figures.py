@@ -82,8 +82,7 @@ def differences(tables: dict[str, StudyTable], baseline: str) -> Figure:
     axes.set_yticks(range(len(rows)), [f"{name}: {optimizer}" for name, optimizer, _ in rows])
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.grid(visible=False, axis="y")
-    (evaluation,) = {table.evaluation for table in tables.values()}
-    axes.set_xlabel(f"{evaluation.capitalize()} accuracy − {baseline}'s, points; grey: the margin")
+    axes.set_xlabel(f"Accuracy − {baseline}'s, points; grey: the margin")
     return figure
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from train import command, correction, measurement, straying
-from train.errors import InputError
+from train import command, correction, straying
+from train.config import PRESETS
 
 TINY = "--preset demo --train-examples 128 --batch-size 64 --epochs 1 --halve-every 1 --seeds 2"
 WHOLE = f"{TINY} --no-augment"
@@ -24,24 +24,42 @@ def in_a_folder_of_its_own(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
+def _seeds_and_names(subject):
+    """A measurement that takes no time."""
+    return lambda seed: {"measured": [subject.run.optimizer, seed], "never": float("nan")}
+
+
 def test_a_file_a_run_and_none_measured_twice(monkeypatch, capsys):
+    monkeypatch.setattr(correction, "correction", _seeds_and_names)
     words = f"{WHOLE} --optimizers sgdm rsgdm --output out"
-    monkeypatch.setattr(correction, "REPLICAS", 2)
     assert _status(correction, words, monkeypatch) == 0
     names = ["rsgdm-seed0", "rsgdm-seed1", "sgdm-seed0", "sgdm-seed1"]
     files = [Path("out") / f"{name}.json" for name in names]
     assert sorted(Path("out").glob("*")) == [Path("out/.lock"), *files]
     before = [json.loads(path.read_text()) for path in files]
-    assert [content["settings"]["seed"] for content in before] == [0, 1, 0, 1]
-    assert before[0]["environment"]["packages"]["jax"]
+    for name, content in zip(names, before, strict=True):
+        optimizer, seed = content["measured"]
+        assert f"{optimizer}-seed{seed}" == name
+        assert (content["settings"]["optimizer"], content["settings"]["seed"]) == (optimizer, seed)
+        assert content["environment"]["packages"]["jax"]
+        assert content["never"] is None
+    texts = [path.read_text() for path in files]
     files[2].unlink()
+    monkeypatch.setattr(correction, "correction", lambda _subject: lambda _seed: {"again": True})
     capsys.readouterr()
     assert _status(correction, words, monkeypatch) == 0
-    assert capsys.readouterr().out.startswith("out/sgdm-seed0.json: ")
-    after = [json.loads(path.read_text()) for path in files]
-    for content in (before[2], after[2]):
-        content.pop("environment")
-    assert after == before
+    said = capsys.readouterr().out
+    assert said.startswith("out/sgdm-seed0.json: ")
+    assert said.count("\n") == 1
+    assert json.loads(files[2].read_text())["again"]
+    assert [path.read_text() for path in files[:2] + files[3:]] == texts[:2] + texts[3:]
+
+
+def test_straying_is_from_nesterov_at_its_rate(monkeypatch):
+    monkeypatch.setattr(straying, "straying", _seeds_and_names)
+    assert _status(straying, f"{TINY} --output out", monkeypatch) == 0
+    settings = json.loads(Path("out/nesterov-seed1.json").read_text())["settings"]
+    assert settings["learning_rate"] == PRESETS["demo"].learning_rate["nesterov"]
 
 
 # what is measured, options → what the line must say
@@ -90,10 +108,3 @@ def test_another_measurements_folder_is_refused(monkeypatch, capsys):
     Path("file").write_text("mine")
     assert _status(straying, f"{TINY} --output file", monkeypatch) == 2
     assert "--output: file is a file" in capsys.readouterr().err
-
-
-def test_a_number_that_is_not_finite_becomes_null():
-    assert str(measurement.significant(float("inf"))) == "inf"  # write_json makes it null
-    assert measurement.significant(0.1234567) == 0.123457
-    with pytest.raises(InputError, match="is no straying measurement"):
-        measurement.read_numbers(Path("nowhere.json"), "straying")
