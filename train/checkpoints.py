@@ -32,10 +32,12 @@ class Checkpoints:
 
     def __init__(self, folder: Path):
         self._folder = folder.absolute()
-        self._orbax = ocp.Checkpointer(ocp.CompositeCheckpointHandler())
-        # What a killed save leaves: never read, but it takes room.
-        for path in folder.glob("*.orbax-checkpoint-tmp*"):
-            shutil.rmtree(path, ignore_errors=True)
+        # Of several processes only the first calls: Orbax is not to wait for the others.
+        alone = ocp.options.MultiprocessingOptions(primary_host=0, active_processes={0})
+        handler = ocp.CompositeCheckpointHandler(
+            composite_options=ocp.CompositeOptions(multiprocessing_options=alone)
+        )
+        self._orbax = ocp.Checkpointer(handler, multiprocessing_options=alone)
 
     def save(self, state: TrainState, metrics: list[dict[str, Any]]) -> None:
         """Keeps the state after the last epoch of `metrics`, and drops what is too old.
@@ -71,10 +73,13 @@ class Checkpoints:
         self.keep(KEPT)
 
     def restore(self, template: TrainState) -> tuple[TrainState, list[dict[str, Any]]] | None:
-        """The newest state that is whole, and the metrics up to it; None if there is none.
+        """The newest state that is whole, on the host, and the metrics up to it, or None.
 
         A damaged one is named in a warning and removed.
         """
+        # What a killed save leaves: never read, but it takes room.
+        for path in self._folder.glob("*.orbax-checkpoint-tmp*"):
+            shutil.rmtree(path, ignore_errors=True)
         for epoch in reversed(self._epochs()):
             path = self._path(epoch)
             try:
@@ -93,10 +98,8 @@ class Checkpoints:
         self, path: Path, epoch: int, template: TrainState
     ) -> tuple[TrainState, list[dict[str, Any]]]:
         named = _named(template)
-        wanted = {
-            name: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding)
-            for name, leaf in named.items()
-        }
+        # As arrays of the host: the devices may be others than those that they come from.
+        wanted = {name: np.empty(leaf.shape, leaf.dtype) for name, leaf in named.items()}
         found = self._orbax.restore(
             path,
             args=ocp.args.Composite(
@@ -105,7 +108,7 @@ class Checkpoints:
         )
         metrics = found.meta["metrics"]
         arrays = found.state
-        if _sha256(jax.device_get(arrays), metrics) != found.meta["sha256"]:
+        if _sha256(arrays, metrics) != found.meta["sha256"]:
             raise ValueError("its checksum differs")
         if len(metrics) != epoch:
             raise ValueError(f"it holds {len(metrics)} epochs")

@@ -26,7 +26,7 @@ def environment(*, parallel: str, matmul_precision: str) -> dict[str, Any]:
         "backend": jax.default_backend(),
         "device": devices[0].device_kind,
         "devices": len(devices),
-        "devices_used": 1,
+        "processes": jax.process_count(),
         "parallel": parallel,
         "matmul_precision": matmul_precision,
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
