@@ -6,6 +6,7 @@ that they need not see the folder, and all decide alike.
 
 import contextlib
 import pickle
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
@@ -137,4 +138,5 @@ def _part() -> None:
 
 
 def _line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)[:300]
+    line = next(iter(str(error).splitlines()), type(error).__name__)
+    return re.sub(r"([^:]+: )\1+", r"\1", line)[:300]  # JAX repeats itself

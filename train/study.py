@@ -121,7 +121,11 @@ def _train(config: Config, todo: list[RunConfig], dataset: Dataset, display: Dis
             f"this will take about {seconds * steps / DAY:.1f} days on this machine: "
             f"{steps} steps of {seconds:.2g} s"
         )
-    here = environment(parallel=config.parallel, matmul_precision=matmul_precision(config))
+    here = environment(
+        devices=devices(),
+        parallel=config.parallel,
+        matmul_precision=matmul_precision(config),
+    )
     for run in todo:
         folder = RunFolder(Path(config.output) / run.name)
         hosts.from_first(functools.partial(folder.start, run, here))
