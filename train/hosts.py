@@ -51,7 +51,12 @@ def together(config: Config) -> Iterator[None]:
             heartbeat_timeout_seconds=_WITHOUT_A_SIGN,
             shutdown_timeout_seconds=_TO_PART,
         )
-    except (ValueError, RuntimeError) as error:
+    except ValueError:  # nothing is given, and nothing was found
+        raise InputError(
+            "distributed: the processes do not meet: neither SLURM nor Open MPI nor a TPU says who "
+            "they are; give --coordinator HOST:PORT --num-processes N --process-id K"
+        ) from None
+    except RuntimeError as error:
         raise InputError(f"distributed: the processes do not meet: {_line(error)}") from None
     by_process = Counter(device.process_index for device in jax.devices())
     if len(set(by_process.values())) > 1:

@@ -82,7 +82,7 @@ BAD = {
     "--coordinator here --num-processes 2 --process-id 0": "coordinator: 'here' is not HOST:PORT",
     "--coordinator a:1 --num-processes 0 --process-id 0": "num_processes: 0 is not a whole number",
     "--coordinator a:1 --num-processes 2 --process-id 2": "process_id: 2 is not below num_proc",
-    "--distributed": "distributed: the processes do not meet: coordinator_address",
+    "--distributed": "distributed: the processes do not meet: ",
     "--dry-run --distributed": "dry_run: is for the devices of one process, not for several",
     "--data-dir here": "data_dir: digits has no archive; for cifar10, cifar100, fashion_mnist",
     "--preset imagenet": "'imagenet' is unknown; allowed: cifar10, cifar100, fashion_mnist, demo",

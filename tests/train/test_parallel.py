@@ -140,9 +140,12 @@ def test_eight_devices_equal_one_in_float32_for_five_steps(tmp_path):
     eps = np.finfo(np.float32).eps
     for name in ("jit", "pmap"):
         study, one = tmp_path / name, tmp_path / "one"
-        assert _difference(study, one, without="opt_state") < 32 * eps
-        # Gradients are sums over a batch, whose terms cancel: in it they lose one more digit.
-        assert _difference(study, one) < 256 * eps
+        parameters = _difference(study, one, without="opt_state") / eps
+        everything = _difference(study, one) / eps
+        print(name, parameters, everything)
+        assert parameters < 32
+        # Gradients are sums over a batch, whose terms cancel: they lose one more digit.
+        assert everything < 256
 
 
 def test_a_batch_that_the_devices_do_not_divide(tmp_path, monkeypatch):
@@ -188,7 +191,9 @@ def test_two_processes_equal_one(parallel, tmp_path, x64):
     ended = _finish(*_start_two(jobs, float64=True))
     assert [status for status, _ in ended] == [0, 0], ended
     child.train(THREE_EPOCHS | {"output": str(tmp_path / "one")}, devices=1)
-    assert _difference(tmp_path / "0", tmp_path / "one") < 1e-12
+    difference = _difference(tmp_path / "0", tmp_path / "one")
+    print(parallel, "in two processes", difference)
+    assert difference < 1e-12
     assert _starts(tmp_path / "0") == [(parallel, 4, 2), (parallel, 4, 2)]
     assert (tmp_path / "0" / "report" / "table.md").exists()
     assert not (tmp_path / "1").exists()
