@@ -42,7 +42,7 @@ test: $(VENV)/installed-dev
 	$(RUN) -m pytest -n auto
 
 faults: $(VENV)/installed-dev
-	$(RUN) -m pytest -m faults tests/train/test_faults.py
+	$(RUN) -m pytest -m faults tests/train/test_faults.py tests/train/test_parallel.py
 
 lint: $(VENV)/installed-dev
 	$(RUN) -m ruff check .

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
 
 from train.errors import InputError
@@ -34,10 +35,10 @@ class Checkpoints:
 
     def __init__(self, folder: Path):
         self._folder = folder.absolute()
-        self._orbax = ocp.Checkpointer(ocp.StandardCheckpointHandler())
-        # What a killed save leaves: never read, but it takes room.
-        for path in folder.glob(f".{_PREFIX}-*.partial"):
-            shutil.rmtree(path, ignore_errors=True)
+        # Of several processes only the first calls: Orbax is not to wait for the others.
+        alone = ocp.options.MultiprocessingOptions(primary_host=0, active_processes={0})
+        handler = ocp.StandardCheckpointHandler(multiprocessing_options=alone)
+        self._orbax = ocp.Checkpointer(handler, multiprocessing_options=alone)
 
     def save(self, state: TrainState, metrics: list[dict[str, Any]]) -> None:
         """Keeps the state after the last epoch of `metrics`, and drops what is too old.
@@ -73,10 +74,13 @@ class Checkpoints:
         self.keep(KEPT)
 
     def restore(self, template: TrainState) -> tuple[TrainState, list[dict[str, Any]]] | None:
-        """The newest state that is whole, and the metrics up to it; None if there is none.
+        """The newest state that is whole, on the host, and the metrics up to it, or None.
 
         A damaged one is named in a warning and removed.
         """
+        # What a killed save leaves: never read, but it takes room.
+        for path in self._folder.glob(f".{_PREFIX}-*.partial"):
+            shutil.rmtree(path, ignore_errors=True)
         for epoch in reversed(self._epochs()):
             path = self._path(epoch)
             try:
@@ -99,10 +103,8 @@ class Checkpoints:
         if len(metrics) != epoch:
             raise ValueError(f"it holds {len(metrics)} epochs")
         named = _named(template)
-        wanted = {
-            name: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding)
-            for name, leaf in named.items()
-        }
+        # As arrays of the host: the devices may be others than those that they come from.
+        wanted = {name: np.empty(leaf.shape, leaf.dtype) for name, leaf in named.items()}
         arrays = self._orbax.restore(path / "state", args=ocp.args.StandardRestore(wanted))
         leaves = [arrays[name] for name in named]
         state: TrainState = jax.tree.unflatten(jax.tree.structure(template), leaves)

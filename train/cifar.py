@@ -12,6 +12,7 @@ from train import command
 def main() -> int:
     """Parses the options, does the study, prints its table; returns the exit status."""
     # Imported here: these take seconds, in which an interrupt must already end well.
+    from train import hosts
     from train.options import parse
     from train.plan import Plan
     from train.study import run_study
@@ -21,7 +22,8 @@ def main() -> int:
         Plan.of(config, timed_steps=dry_run).show()
         return 0
     report = run_study(config)
-    report.show()
+    if hosts.is_first():
+        report.show()
     return 3 if report.diverged else 0
 
 

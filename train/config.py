@@ -13,19 +13,18 @@ import numpy as np
 
 from train.errors import InputError
 from train.optimizers import OPTIMIZERS, ema_rate
+from train.parallel import PARALLEL
 from train.resnet import MODELS
 from train.sources import DATASETS, NAMED
 
 LR_CONVENTIONS = ("ema", "heavy_ball")
 DTYPES = ("float32", "bfloat16")
-PARALLEL = ("jit",)
 MOST_RUNS = 10_000
 FLOAT32 = np.finfo(np.float32)
 
 # Part of the program's design, refused with a line of its own until it is built.
 _PLANNED = {
     "optimizers": ("rsadam",),
-    "parallel": ("pmap",),
 }
 
 
@@ -78,8 +77,19 @@ class Config:
         default="float32",
     )
     tf32: bool = _option("let a GPU round float32 factors to TensorFloat-32", "", default=False)
-    parallel: str = _option("jit", "NAME", default="jit")
-    distributed: bool = _option("one of several hosts", "", default=False)
+    parallel: str = _option(
+        "jit or pmap: how a step is divided among the devices", "NAME", default="jit"
+    )
+    distributed: bool = _option(
+        "this is one of several processes; SLURM, Open MPI or a TPU says which", "", default=False
+    )
+    coordinator: str | None = _option(
+        "the first process's address, where nothing else says it; with the next two",
+        "HOST:PORT",
+        default=None,
+    )
+    num_processes: int | None = _option("how many processes there are", "N", default=None)
+    process_id: int | None = _option("which of them this one is, from 0", "K", default=None)
     checkpoint_every: int = _option("epochs from one checkpoint to the next", "N", default=1)
     tensorboard: bool = _option("write event files beside the metrics", "", default=False)
     output: str = _option("folder of the study (default: runs/PRESET)", "DIR")
@@ -199,11 +209,28 @@ def check(config: Config) -> None:
         raise InputError(f"tf32: is for dtype float32, not {config.dtype}")
     if config.tensorboard and find_spec("tensorboardX") is None:
         raise InputError("tensorboard: needs tensorboardX: pip install -e '.[tensorboard]'")
-    _choice("parallel", config.parallel, PARALLEL)
-    if config.distributed:
-        raise InputError("distributed: not available yet; training runs on one device")
+    _choice("parallel", config.parallel, tuple(PARALLEL))
+    _check_processes(config)
     if not isinstance(config.output, str) or not config.output:
         raise InputError(f"output: {config.output!r} is no folder's name")
+
+
+def _check_processes(config: Config) -> None:
+    together = ("coordinator", "num_processes", "process_id")
+    missing = [name for name in together if getattr(config, name) is None]
+    if len(missing) == len(together):
+        return
+    if missing:
+        raise InputError(f"{missing[0]}: is missing; {', '.join(together)} are given together")
+    host, _, port = str(config.coordinator).rpartition(":")
+    if not host or not (port.isdecimal() and 0 < int(port) < 2**16):
+        raise InputError(f"coordinator: {config.coordinator!r} is not HOST:PORT")
+    _whole("num_processes", config.num_processes, 1)
+    _whole("process_id", config.process_id, 0)
+    if config.process_id >= config.num_processes:  # type: ignore[operator]
+        raise InputError(
+            f"process_id: {config.process_id} is not below num_processes, {config.num_processes}"
+        )
 
 
 def _check_data(config: Config) -> None:

@@ -5,6 +5,7 @@ import importlib.metadata
 import os
 import platform
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,10 @@ import jax
 _PACKAGES = ("rsgdm_optax", "jax", "jaxlib", "flax", "optax", "numpy")
 
 
-def environment(*, parallel: str, matmul_precision: str) -> dict[str, Any]:
+def environment(
+    *, devices: Sequence[jax.Device], parallel: str, matmul_precision: str
+) -> dict[str, Any]:
     """The facts that a figure may depend on, beside the settings."""
-    devices = jax.devices()
     return {
         "started": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         "commit": _commit(),
@@ -26,7 +28,7 @@ def environment(*, parallel: str, matmul_precision: str) -> dict[str, Any]:
         "backend": jax.default_backend(),
         "device": devices[0].device_kind,
         "devices": len(devices),
-        "devices_used": 1,
+        "processes": jax.process_count(),
         "parallel": parallel,
         "matmul_precision": matmul_precision,
         "xla_flags": os.environ.get("XLA_FLAGS", ""),

@@ -11,6 +11,7 @@ from rich.table import Table
 from train import sources
 from train.config import Config, check, runs
 from train.data import Dataset, select
+from train.errors import InputError
 from train.records import RunFolder
 from train.study import check_batch_size, matmul_precision
 from train.trainer import Cost, Trainer
@@ -38,6 +39,8 @@ class Plan:
           InputError: if a setting makes no sense.
         """
         check(config)
+        if config.distributed or config.coordinator is not None:
+            raise InputError("dry_run: is for the devices of one process, not for several")
         is_here = sources.is_here(config.dataset, config.data_dir)
         source = (
             sources.read(
@@ -48,7 +51,7 @@ class Plan:
         )
         dataset = select(source, config.train_examples, config.validation_examples)
         check_batch_size(config, dataset)
-        trainer = Trainer(dataset, config.model, config.dtype)
+        trainer = Trainer(dataset, config.model, config.dtype, config.parallel)
         one_each = runs(config, dataset.fingerprint)[: len(config.optimizers)]
         with jax.default_matmul_precision(matmul_precision(config)):
             costs = {run.optimizer: trainer.cost(run) for run in one_each}
@@ -87,7 +90,7 @@ class Plan:
             "study": config.output,
             "data": f"{config.dataset}{' (not downloaded yet)' if self.is_stand_in else ''}: "
             f"{len(self.dataset.train)} examples to train on, {len(self.dataset.evaluation)} for "
-            f"{self.dataset.evaluation_name}, {cost.data_bytes / 1e6:.1f} MB on the device",
+            f"{self.dataset.evaluation_name}, {cost.data_bytes / 1e6:.1f} MB on each device",
             "model": f"{config.model}, {cost.parameters:,} parameters, "
             f"{cost.parameter_bytes / 1e6:.1f} MB",
             "optimizer state": state,

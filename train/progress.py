@@ -30,13 +30,13 @@ def warn(line: str) -> None:
 class Display:
     """Shows how far a study is, epoch by epoch."""
 
-    def __init__(self, epochs: int):
-        self._console = Console(stderr=True, highlight=False, soft_wrap=True)
+    def __init__(self, epochs: int, *, quiet: bool = False):
+        self._console = Console(stderr=True, highlight=False, soft_wrap=True, quiet=quiet)
         self._done = 0
         self._epochs = epochs
         self._last_line = -_SECONDS_BETWEEN_LINES
         self._bar: Progress | None = None
-        if self._console.is_terminal:
+        if self._console.is_terminal and not quiet:
             self._bar = Progress(
                 TextColumn("{task.fields[run]:<18}"),
                 BarColumn(bar_width=None),

@@ -26,6 +26,8 @@ class BatchNorm(nnx.BatchNorm):
         y: jax.Array = super().__call__(x)
         if not self.use_running_average:
             n = math.prod(x.shape[:-1])
+            if self.axis_name is not None:  # x is one device's share of the batch
+                n *= jax.lax.axis_size(self.axis_name)
             kept = self.momentum * before
             self.var[...] = kept + (self.var[...] - kept) * (n / max(n - 1, 1))
         return y

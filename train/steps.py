@@ -10,11 +10,13 @@ import numpy as np
 import optax
 from flax import nnx
 
-from train.augment import augment
+from train.augment import augment, border, draw
 from train.data import Dataset, Split
+from train.parallel import Undivided
 
 EVALUATION_BATCH = 500
 NO_STEP = 2**31 - 1
+UNDIVIDED = Undivided()
 
 
 class TrainState(NamedTuple):
@@ -49,7 +51,7 @@ class Sums(NamedTuple):
 
 
 class Examples(NamedTuple):
-    """Examples on the device, the images as they are stored, and what normalises them."""
+    """Examples, the images as they are stored, and what normalises them."""
 
     images: jax.Array  # uint8 N×H×W×C
     labels: jax.Array  # int32 N; −1 marks padding
@@ -57,12 +59,13 @@ class Examples(NamedTuple):
     std: jax.Array
 
     @classmethod
-    def of(cls, split: Split, dataset: Dataset) -> "Examples":
-        """Puts a split on the device, padded to a multiple of the evaluation batch."""
-        padding = -len(split) % EVALUATION_BATCH
+    def of(cls, split: Split, dataset: Dataset, batch: int = EVALUATION_BATCH) -> "Examples":
+        """A split, padded to a multiple of the evaluation batch; on the host."""
+        padding = -len(split) % batch
         images = np.pad(split.images, ((0, padding), (0, 0), (0, 0), (0, 0)))
         labels = np.pad(split.labels, (0, padding), constant_values=-1)
-        return cls(*map(jnp.asarray, (images, labels, dataset.mean, dataset.std)))
+        arrays: tuple[Any, ...] = (images, labels, dataset.mean, dataset.std)
+        return cls(*arrays)
 
 
 class Keys(NamedTuple):
@@ -93,15 +96,27 @@ class Network:
         return params, batch_stats
 
     def apply(
-        self, params: Any, batch_stats: Any, images: jax.Array, *, training: bool
+        self,
+        params: Any,
+        batch_stats: Any,
+        images: jax.Array,
+        *,
+        training: bool,
+        axis_name: str | None = None,
     ) -> tuple[jax.Array, Any]:
-        """Logits and new statistics; in training with the batch's own, else with the old ones."""
+        """Logits and new statistics; in training with the batch's own, else with the old ones.
+
+        Where the images are one device's share, `axis_name` leads to the others': the statistics
+        are those of the whole batch.
+        """
         graph = nnx.graphdef(nnx.eval_shape(lambda: self.make(nnx.Rngs(0))))
         # copy: a variable made outside of a gradient may not be written to inside of it.
         model: Any = nnx.merge(graph, params, batch_stats, copy=True)
         model.set_attributes(use_running_average=not training)
         if self.dtype is not None:
             model.set_attributes(dtype=self.dtype)
+        if axis_name is not None:
+            model.set_attributes(axis_name=axis_name)
         logits: jax.Array = model(images)
         # The loss needs the digits that a low precision lacks.
         wide = jnp.promote_types(logits.dtype, jnp.float32)
@@ -118,6 +133,7 @@ class TrainStep:
     steps_per_epoch: int
     augment: bool
     flip: bool
+    parallel: Undivided = UNDIVIDED
     __name__: ClassVar[str] = "train_step"  # in profiles and logs of compilations
 
     def __call__(
@@ -126,14 +142,22 @@ class TrainStep:
         epoch, position = jnp.divmod(state.step, self.steps_per_epoch)
         start = position * self.batch_size
         indices = jax.lax.dynamic_slice_in_dim(order, start, self.batch_size)
-        images, labels = examples.images[indices], examples.labels[indices]
+        draws, padding = None, border(*examples.images.shape[1:3])
         if self.augment:
             key = jax.random.fold_in(jax.random.fold_in(keys.augmentation, epoch), position)
-            images = augment(key, images, flip=self.flip)
+            draws = draw(key, self.batch_size, padding, flip=self.flip)
+        indices, draws = self.parallel.share((indices, draws))
+        images, labels = examples.images[indices], examples.labels[indices]
+        if draws is not None:
+            images = augment(images, draws, padding)
 
         def loss_fn(params: Any) -> tuple[jax.Array, tuple[jax.Array, Any]]:
             logits, batch_stats = self.network.apply(
-                params, state.batch_stats, _normalise(images, examples), training=True
+                params,
+                state.batch_stats,
+                _normalise(images, examples),
+                training=True,
+                axis_name=self.parallel.axis_name,
             )
             losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
             return losses.mean(), (logits, batch_stats)
@@ -141,11 +165,12 @@ class TrainStep:
         (loss, (logits, batch_stats)), gradients = jax.value_and_grad(loss_fn, has_aux=True)(
             state.params
         )
+        loss, gradients = self.parallel.mean((loss, gradients))
         updates, opt_state = self.optimizer.update(gradients, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         batch = Sums(
             loss=loss * self.batch_size,
-            correct=jnp.sum(jnp.argmax(logits, -1) == labels, dtype=jnp.int32),
+            correct=self.parallel.total(jnp.sum(jnp.argmax(logits, -1) == labels, dtype=jnp.int32)),
             count=jnp.int32(self.batch_size),
             bad_step=jnp.where(jnp.isfinite(loss), NO_STEP, state.step + 1),
         )
@@ -157,25 +182,32 @@ class EvaluationStep:
     """Adds the batch of examples that begins at `start`, in evaluation mode."""
 
     network: Network
+    batch: int = EVALUATION_BATCH
+    parallel: Undivided = UNDIVIDED
     __name__: ClassVar[str] = "evaluation_step"
 
     def __call__(
         self, params: Any, batch_stats: Any, sums: Sums, examples: Examples, start: jax.Array
     ) -> Sums:
-        images = jax.lax.dynamic_slice_in_dim(examples.images, start, EVALUATION_BATCH)
-        labels = jax.lax.dynamic_slice_in_dim(examples.labels, start, EVALUATION_BATCH)
+        images, labels = self.parallel.share(
+            (
+                jax.lax.dynamic_slice_in_dim(examples.images, start, self.batch),
+                jax.lax.dynamic_slice_in_dim(examples.labels, start, self.batch),
+            )
+        )
         logits, _ = self.network.apply(
             params, batch_stats, _normalise(images, examples), training=False
         )
         real = labels >= 0
         losses = optax.softmax_cross_entropy_with_integer_labels(logits, jnp.maximum(labels, 0))
-        batch = Sums(
-            loss=jnp.sum(losses, where=real),
-            correct=jnp.sum(jnp.argmax(logits, -1) == labels, where=real, dtype=jnp.int32),
-            count=jnp.sum(real, dtype=jnp.int32),
-            bad_step=jnp.int32(NO_STEP),
+        loss, correct, count = self.parallel.total(
+            (
+                jnp.sum(losses, where=real),
+                jnp.sum(jnp.argmax(logits, -1) == labels, where=real, dtype=jnp.int32),
+                jnp.sum(real, dtype=jnp.int32),
+            )
         )
-        return sums.plus(batch)
+        return sums.plus(Sums(loss, correct, count, bad_step=jnp.int32(NO_STEP)))
 
 
 def epoch_order(keys: Keys, epoch: jax.Array, examples: int) -> jax.Array:

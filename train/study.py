@@ -1,20 +1,25 @@
 """A study: every optimizer × every seed, and the report on them."""
 
+import contextlib
+import functools
 from pathlib import Path
 
 import jax
 
+from train import hosts
 from train.config import Config, RunConfig, check, runs
 from train.data import Dataset, load
 from train.environment import environment
 from train.errors import InputError
 from train.lock import locked
+from train.parallel import devices
 from train.progress import Display
 from train.records import RunFolder, check_same_study
 from train.report import Report, build_report
 from train.trainer import Trainer
 
 DAY = 86_400.0  # seconds
+_OWN = ("process_id", "data_dir", "output")  # may differ from one process of a study to another
 
 
 def run_study(config: Config) -> Report:
@@ -30,14 +35,26 @@ def run_study(config: Config) -> Report:
       InputError: if a setting makes no sense, or the folder holds something else.
       Nothing has been written then.
     """
+    check(config)
+    with hosts.together(config):
+        return _run_study(config)
+
+
+def _run_study(config: Config) -> Report:
     dataset = check_study(config)
     study = Path(config.output)
     all_runs = runs(config, dataset.fingerprint)
-    study.mkdir(parents=True, exist_ok=True)  # an impossible folder is known before training
-    with locked(study):
-        check_same_study(study, all_runs)  # again: another process may have been here meanwhile
-        todo = [run for run in all_runs if not RunFolder(study / run.name).is_finished]
-        with Display(len(todo) * config.epochs) as display:
+    with contextlib.ExitStack() as stack:
+
+        def begin() -> list[RunConfig]:
+            study.mkdir(parents=True, exist_ok=True)  # an impossible folder is known at once
+            stack.enter_context(locked(study))
+            check_same_study(study, all_runs)  # again: another process may have been here
+            return [run for run in all_runs if not RunFolder(study / run.name).is_finished]
+
+        todo = hosts.from_first(begin)
+        display = Display(len(todo) * config.epochs, quiet=not hosts.is_first())
+        with display:
             display.say(
                 f"{study}: {len(all_runs)} runs of {config.epochs} epochs, "
                 f"{len(all_runs) - len(todo)} of them done"
@@ -45,7 +62,7 @@ def run_study(config: Config) -> Report:
             if todo:
                 with jax.default_matmul_precision(matmul_precision(config)):
                     _train(config, todo, dataset, display)
-        return build_report(study)
+        return hosts.from_first(lambda: build_report(study))
 
 
 def check_study(config: Config) -> Dataset:
@@ -55,20 +72,30 @@ def check_study(config: Config) -> Dataset:
       InputError: if a setting makes no sense, or the folder holds something else.
     """
     check(config)
-    dataset = load(
-        config.dataset,
-        data_dir=config.data_dir,
-        unverified_archive=config.unverified_archive,
-        train_examples=config.train_examples,
-        validation_examples=config.validation_examples,
+    dataset = hosts.everywhere(
+        lambda: load(
+            config.dataset,
+            data_dir=config.data_dir,
+            unverified_archive=config.unverified_archive,
+            train_examples=config.train_examples,
+            validation_examples=config.validation_examples,
+        )
     )
+    shared = {name: value for name, value in vars(config).items() if name not in _OWN}
+    hosts.check_alike(shared | {"data": dataset.fingerprint})
     check_batch_size(config, dataset)
-    check_same_study(Path(config.output), runs(config, dataset.fingerprint))
+    all_runs = runs(config, dataset.fingerprint)
+    hosts.from_first(lambda: check_same_study(Path(config.output), all_runs))
     return dataset
 
 
 def check_batch_size(config: Config, dataset: Dataset) -> None:
-    """Raises `InputError` if an epoch has not one whole batch."""
+    """Raises `InputError` if an epoch has not one whole batch, or a device has no whole share."""
+    count = len(devices())
+    if config.batch_size % count:
+        raise InputError(
+            f"batch_size: {config.batch_size} is not a multiple of {count}, the number of devices"
+        )
     if config.batch_size > len(dataset.train):
         raise InputError(
             f"batch_size: {config.batch_size} is more than the {len(dataset.train)} examples "
@@ -86,7 +113,7 @@ def _train(config: Config, todo: list[RunConfig], dataset: Dataset, display: Dis
         f"{config.model} on {config.dataset}: {len(dataset.train)} examples to train on, "
         f"{len(dataset.evaluation)} for {dataset.evaluation_name}"
     )
-    trainer = Trainer(dataset, config.model, config.dtype)
+    trainer = Trainer(dataset, config.model, config.dtype, config.parallel)
     seconds = trainer.step_seconds(todo[0])
     steps = len(dataset.train) // config.batch_size * config.epochs * len(todo)
     if seconds * steps > DAY:
@@ -94,10 +121,14 @@ def _train(config: Config, todo: list[RunConfig], dataset: Dataset, display: Dis
             f"this will take about {seconds * steps / DAY:.1f} days on this machine: "
             f"{steps} steps of {seconds:.2g} s"
         )
-    here = environment(parallel=config.parallel, matmul_precision=matmul_precision(config))
+    here = environment(
+        devices=devices(),
+        parallel=config.parallel,
+        matmul_precision=matmul_precision(config),
+    )
     for run in todo:
         folder = RunFolder(Path(config.output) / run.name)
-        folder.start(run, here)
+        hosts.from_first(functools.partial(folder.start, run, here))
         result = trainer.run(
             run,
             folder,

@@ -12,16 +12,19 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from train import hosts
 from train.checkpoints import Checkpoints
 from train.config import RunConfig
 from train.data import Dataset
 from train.optimizers import ema_rate, make_optimizer, step_schedule
+from train.parallel import PARALLEL, devices
 from train.progress import Display
 from train.records import RunFolder
 from train.resnet import MODELS
 from train.steps import (
     EVALUATION_BATCH,
     NO_STEP,
+    UNDIVIDED,
     EvaluationStep,
     Examples,
     Keys,
@@ -59,49 +62,68 @@ class Cost:
 
 
 class Trainer:
-    """Trains the runs of one study: whatever they share is made and compiled once."""
+    """Trains the runs of one study: whatever they share is made and compiled once.
 
-    def __init__(self, dataset: Dataset, model: str, dtype: str):
+    On several hosts every process makes the same calls; the first writes and shows.
+    """
+
+    def __init__(self, dataset: Dataset, model: str, dtype: str, parallel: str = "jit"):
         self._dataset = dataset
-        # Everything is committed to the device, as what a checkpoint brings back is: JAX
-        # compiles anew for an array that is not.
-        self._put = functools.partial(jax.device_put, device=jax.devices()[0])
-        self._train_examples = self._put(Examples.of(dataset.train, dataset))
-        self._evaluation_examples = self._put(Examples.of(dataset.evaluation, dataset))
+        self._parallel = PARALLEL[parallel](devices())
+        count = len(self._parallel.devices)
+        self._is_alone = count == 1
+        # CPU devices of one machine wait for each other forever when more than some 16 steps are
+        # under way; the wait is for the look before.
+        self._look_every = LOOK_EVERY if self._is_alone else LOOK_EVERY // 2
+        self._evaluation_batch = -(-EVALUATION_BATCH // count) * count
+        put = self._parallel.put
+        self._train_examples, self._evaluation_examples = (
+            put(Examples.of(split, dataset, self._evaluation_batch))
+            for split in (dataset.train, dataset.evaluation)
+        )
         channels = dataset.train.images.shape[-1]
         self._network = Network(
             functools.partial(MODELS[model], channels=channels, classes=dataset.classes),
             # Left alone in float32: the layers compute in their parameters' dtype.
             None if dtype == "float32" else jnp.dtype(dtype),
         )
-        self._init = jax.jit(self._network.init)
-        self._order = jax.jit(epoch_order, static_argnums=2)
-        self._evaluate = jax.jit(EvaluationStep(self._network), donate_argnums=2)
+        # Everything is committed to the devices, as what a checkpoint brings back is: JAX
+        # compiles anew for an array that is not.
+        self._jit = functools.partial(jax.jit, out_shardings=self._parallel.whole)
+        self._keys = self._jit(Keys.of_seed)
+        self._zero = self._jit(Sums.zero)
+        self._init = self._jit(self._network.init)
+        self._order = self._jit(epoch_order, static_argnums=2)
+        evaluation = EvaluationStep(self._network, self._evaluation_batch, self._parallel)
+        self._evaluate = self._parallel.compile(evaluation, donate=(2,))
         self._compiled: dict[str, _Compiled] = {}
 
     def step_seconds(self, run: RunConfig, steps: int = 1) -> float:
         """Compiles the run's step, and times some that are thrown away."""
-        compiled, keys = self._compile(run), self._put(Keys.of_seed(run.seed))
+        compiled, keys = self._compile(run), self._keys(run.seed)
         order = self._order(keys, 0, len(self._dataset.train))
-        state, sums = self._initial(compiled, keys), self._put(Sums.zero())
+        state, sums = self._initial(compiled, keys), self._zero()
         jax.block_until_ready((state, sums, order))
         start = time.perf_counter()
-        for _ in range(steps):
+        for step in range(1, steps + 1):
             state, sums = compiled.train(state, sums, self._train_examples, order, keys)
+            self._hold(sums, step)
         jax.block_until_ready((state, sums))
         return (time.perf_counter() - start) / steps
 
     def cost(self, run: RunConfig) -> Cost:
         """What a run costs, read from its program; nothing is compiled or run."""
-        keys = self._put(Keys.of_seed(run.seed))
+        keys, sums = self._keys(run.seed), jax.eval_shape(Sums.zero)
         optimizer, _, step = self._step(run)
         params, batch_stats = jax.eval_shape(self._init, keys.parameters)
         opt_state = jax.eval_shape(optimizer.init, params)
         state = TrainState(jnp.int32(0), params, batch_stats, opt_state)
         order = jax.eval_shape(self._order, keys, 0, len(self._dataset.train))
-        train = step.lower(state, self._put(Sums.zero()), self._train_examples, order, keys)
-        evaluate = self._evaluate.lower(
-            params, batch_stats, self._put(Sums.zero()), self._evaluation_examples, np.int32(0)
+        # Of the whole batch, however it is divided.
+        whole = dataclasses.replace(step, parallel=UNDIVIDED)
+        train = jax.jit(whole).lower(state, sums, self._train_examples, order, keys)
+        evaluate = jax.jit(EvaluationStep(self._network)).lower(
+            params, batch_stats, sums, self._evaluation_examples, np.int32(0)
         )
         return Cost(
             steps=run.epochs * self._steps_per_epoch(run),
@@ -123,24 +145,25 @@ class Trainer:
         tensorboard: bool,
     ) -> dict[str, Any]:
         """Trains one run, from its last checkpoint on; returns and writes its result."""
-        keys = self._put(Keys.of_seed(run.seed))
+        keys = self._keys(run.seed)
         compiled = self._compile(run)
         state = self._initial(compiled, keys)
         checkpoints = Checkpoints(folder.checkpoints)
         metrics: list[dict[str, Any]] = []
-        restored = checkpoints.restore(state)
+        restored = hosts.from_first(lambda: checkpoints.restore(state))
         if restored is not None:
-            state, metrics = restored
+            state, metrics = self._parallel.put(restored[0]), restored[1]
             display.resume(run.name, len(metrics))
         elif folder.was_begun:
             display.say(f"{run.name} starts over: it has no whole checkpoint")
-        folder.write_metrics(metrics)
+        hosts.from_first(lambda: folder.write_metrics(metrics))
+        tensorboard = tensorboard and hosts.is_first()
         events = Events(folder.path / "tensorboard", metrics) if tensorboard else None
         result: dict[str, Any] = {"status": "done"}
         for epoch in range(len(metrics), run.epochs):
             state, entry, bad_step = self._epoch(compiled, run, state, keys, epoch)
             metrics.append(entry)
-            folder.append_metrics(entry)
+            hosts.from_first(functools.partial(folder.append_metrics, entry))
             if events is not None:
                 events.add(entry)
             display.epoch(run.name, entry, run.epochs)
@@ -148,41 +171,43 @@ class Trainer:
                 result |= {"status": "diverged", "step": bad_step}
                 break
             if len(metrics) % checkpoint_every == 0 or len(metrics) == run.epochs:
-                checkpoints.save(state, metrics)
+                hosts.from_first(functools.partial(checkpoints.save, state, metrics))
         else:
             loss, accuracy = self._evaluation(state, self._train_examples)
             result |= {"clean_train_loss": loss, "clean_train_accuracy": accuracy}
         if events is not None:
             events.close()
         result = metrics[-1] | result
-        folder.finish(result)
-        checkpoints.keep(1)
+
+        def finish() -> None:
+            folder.finish(result)
+            checkpoints.keep(1)
+
+        hosts.from_first(finish)
         return result
 
     def _initial(self, compiled: _Compiled, keys: Keys) -> TrainState:
         params, batch_stats = self._init(keys.parameters)
-        state = TrainState(jnp.int32(0), params, batch_stats, compiled.init(params))
-        placed: TrainState = self._put(state)
-        return placed
+        step = self._parallel.put(jnp.int32(0))
+        return TrainState(step, params, batch_stats, compiled.init(params))
 
     def _compile(self, run: RunConfig) -> _Compiled:
         if run.optimizer in self._compiled:
             return self._compiled[run.optimizer]
-        optimizer, schedule, train = self._step(run)
-        compiled = _Compiled(schedule, jax.jit(optimizer.init), train)
+        optimizer, schedule, step = self._step(run)
+        program = self._parallel.compile(step, donate=(0, 1))
+        compiled = _Compiled(schedule, self._jit(optimizer.init), program)
         # A step thrown away: images_per_second is not to count the compilation.
-        keys = self._put(Keys.of_seed(run.seed))
+        keys = self._keys(run.seed)
         order = self._order(keys, 0, len(self._dataset.train))
         state = self._initial(compiled, keys)
-        jax.block_until_ready(
-            train(state, self._put(Sums.zero()), self._train_examples, order, keys)
-        )
+        jax.block_until_ready(program(state, self._zero(), self._train_examples, order, keys))
         self._compiled[run.optimizer] = compiled
         return compiled
 
     def _step(
         self, run: RunConfig
-    ) -> tuple[optax.GradientTransformation, optax.Schedule, jax.stages.Wrapped]:
+    ) -> tuple[optax.GradientTransformation, optax.Schedule, TrainStep]:
         steps_per_epoch = self._steps_per_epoch(run)
         schedule = step_schedule(
             ema_rate(run.optimizer, run.learning_rate, run.lr_convention, run.decay),
@@ -198,8 +223,19 @@ class Trainer:
             steps_per_epoch=steps_per_epoch,
             augment=run.augment,
             flip=self._dataset.can_flip,
+            parallel=self._parallel,
         )
-        return optimizer, schedule, jax.jit(step, donate_argnums=(0, 1))
+        return optimizer, schedule, step
+
+    def _may_read(self, value: jax.Array) -> bool:
+        """One device is not waited for; several are, and so all processes decide alike."""
+        is_there: bool = not self._is_alone or value.is_ready()  # type: ignore[attr-defined]
+        return is_there
+
+    def _hold(self, sums: Sums, step: int) -> None:
+        """Waits now and then: see `_look_every`."""
+        if not self._is_alone and step % self._look_every == 0:
+            jax.block_until_ready(sums)
 
     def _steps_per_epoch(self, run: RunConfig) -> int:
         """The incomplete last batch of an epoch is dropped."""
@@ -211,14 +247,14 @@ class Trainer:
         """Trains and evaluates one epoch; the last item is the step that diverged, or NO_STEP."""
         learning_rate = float(compiled.schedule(state.step))
         order = self._order(keys, epoch, len(self._dataset.train))
-        sums = self._put(Sums.zero())
+        sums = self._zero()
         start = time.perf_counter()
         seen: jax.Array | None = None
         for position in range(1, self._steps_per_epoch(run) + 1):
             state, sums = compiled.train(state, sums, self._train_examples, order, keys)
-            if position % LOOK_EVERY == 0:
-                # Without waiting: a loss that is not finite is seen some steps late.
-                if seen is not None and seen.is_ready() and int(seen) != NO_STEP:  # type: ignore[attr-defined]
+            if position % self._look_every == 0:
+                # A loss that is not finite is seen some steps late.
+                if seen is not None and self._may_read(seen) and int(seen) != NO_STEP:
                     break
                 seen = jnp.copy(sums.bad_step)
         bad_step = int(sums.bad_step)
@@ -247,10 +283,11 @@ class Trainer:
 
     def _evaluation(self, state: TrainState, examples: Examples) -> tuple[float, float]:
         """Loss and accuracy over every example, each counted once."""
-        sums = self._put(Sums.zero())
-        for start in range(0, len(examples.labels), EVALUATION_BATCH):
+        sums = self._zero()
+        for step, start in enumerate(range(0, len(examples.labels), self._evaluation_batch), 1):
             position = np.int32(start)
             sums = self._evaluate(state.params, state.batch_stats, sums, examples, position)
+            self._hold(sums, step)
         return _averages(sums)
 
 

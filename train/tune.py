@@ -88,6 +88,8 @@ def main() -> int:
     if "--learning-rate" in others:
         raise InputError("--learning-rate: not for tuning; the grid is given by --rates")
     options = parse(others)
+    if options.config.distributed or options.config.coordinator is not None:
+        raise InputError("--distributed: not for tuning; tune on the devices of one process")
     if options.dry_run is not None:
         raise InputError("--dry-run: not for tuning; train/cifar.py tells what one rate costs")
     print(tune(options.config, [number("rates", rate) for rate in own.rates]), end="")

@@ -38,6 +38,15 @@ def small(output: Path | str, **changes) -> Config:
     return dataclasses.replace(PRESETS["demo"], output=str(output), **defaults | changes)
 
 
+@pytest.fixture(scope="package", autouse=True)
+def one_device():
+    """Of the eight virtual devices training uses one; test_parallel.py has children for more."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        for module in ("train.study", "train.trainer"):
+            monkeypatch.setattr(f"{module}.devices", lambda: tuple(jax.devices()[:1]))
+        yield
+
+
 @pytest.fixture
 def cache(tmp_path_factory, monkeypatch) -> Path:
     """The folder of decoded arrays, empty and this test's own."""
@@ -52,7 +61,7 @@ def no_tfds(cache, monkeypatch):
     monkeypatch.setattr(tfds, "_NEEDED", ("no_such_package",))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def trained(tmp_path_factory) -> Path:
     """The folder of a finished small study. Read only."""
     study = tmp_path_factory.mktemp("trained") / "study"

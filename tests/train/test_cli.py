@@ -77,8 +77,13 @@ BAD = {
     "--dataset cifar10 --data-dir / --unverified-archive": "unverified_archive: / holds none",
     "--dtype bfloat16 --tf32": "tf32: is for dtype float32, not bfloat16",
     "--dtype float16": "dtype: 'float16' is unknown",
-    "--parallel pmap": "parallel: pmap is not available yet",
-    "--distributed": "distributed: not available yet",
+    "--parallel threads": "parallel: 'threads' is unknown; allowed: jit, pmap",
+    "--coordinator here:1": "num_processes: is missing; coordinator, num_processes, process_id are",
+    "--coordinator here --num-processes 2 --process-id 0": "coordinator: 'here' is not HOST:PORT",
+    "--coordinator a:1 --num-processes 0 --process-id 0": "num_processes: 0 is not a whole number",
+    "--coordinator a:1 --num-processes 2 --process-id 2": "process_id: 2 is not below num_proc",
+    "--distributed": "distributed: the processes do not meet: ",
+    "--dry-run --distributed": "dry_run: is for the devices of one process, not for several",
     "--data-dir here": "data_dir: digits has no archive; for cifar10, cifar100, fashion_mnist",
     "--preset imagenet": "'imagenet' is unknown; allowed: cifar10, cifar100, fashion_mnist, demo",
     "--preset cifar10": "cifar10: downloading needs no_such_package: pip install -e '.[tfds]'; or",
@@ -123,6 +128,7 @@ def test_help_lists_every_option():
         *("preset", "dataset", "data-dir", "train-examples", "validation-examples", "model"),
         *("optimizers", "seeds", "epochs", "batch-size", "learning-rate", "lr-convention", "decay"),
         *("weight-decay", "augment", "no-augment", "dtype", "parallel", "distributed", "output"),
+        *("coordinator", "num-processes", "process-id"),
         *("unverified-archive", "tf32", "tensorboard", "dry-run"),
     ):
         assert re.search(rf"--{option}\b", done.stdout), option

@@ -11,7 +11,7 @@ from flax import nnx
 
 import rsgdm_optax
 from train import data as train_data
-from train.augment import augment
+from train.augment import augment, draw
 from train.data import Split
 from train.resnet import MODELS
 from train.steps import (
@@ -129,7 +129,9 @@ def test_augmentation_is_of_raw_pixels(data):
     _, sums = step(state, Sums.zero(), Examples.of(data.train, data), order, keys)
     batch = data.train.take(np.asarray(order[:BATCH]))
     key = jax.random.fold_in(jax.random.fold_in(keys.augmentation, 0), 0)
-    crops = np.asarray(augment(key, batch.images, flip=False), np.float64)
+    crops = np.asarray(
+        augment(batch.images, draw(key, BATCH, (1, 1), flip=False), (1, 1)), np.float64
+    )
     x = (crops.reshape(BATCH, -1) - float(data.mean[0])) / float(data.std[0])
     logits = x @ np.asarray(state.params["dense"]["kernel"][...], np.float64)
     log_p = logits - np.log(np.exp(logits).sum(1, keepdims=True))

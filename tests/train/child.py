@@ -1,0 +1,128 @@
+"""Trains small studies on some of this process's virtual CPU devices.
+
+python -m tests.train.child '{"cpus": 8, "float64": true, "jobs": [{"devices": 8, ...}]}'
+
+test_parallel.py starts it as a process of its own: the number of devices is fixed when JAX
+starts, and what hangs can be killed.
+"""
+
+import contextlib
+import functools
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from tests.train.conftest import small
+from train import command, hosts, steps, study, trainer
+from train.parallel import Pmap
+from train.progress import Display
+from train.resnet import MODELS, BasicBlock, ResNet
+
+# Of every kind of layer that the networks have, and quick to compile.
+TINY = functools.partial(ResNet, block=BasicBlock, widths=(4, 8), counts=(1, 1))
+
+
+class Stopped(BaseException):
+    """Ends a study where a kill would."""
+
+
+def _in_float64(patch: pytest.MonkeyPatch) -> None:
+    """Parameters, statistics, optimizer state and sums; so everything computed from them."""
+
+    def wide(make: Callable[..., Any]) -> Callable[..., Any]:
+        def made(*args: Any) -> Any:
+            return jax.tree.map(
+                lambda x: x.astype(jnp.float64) if jnp.issubdtype(x.dtype, jnp.floating) else x,
+                make(*args),
+            )
+
+        return made
+
+    patch.setattr(steps.Network, "init", wide(steps.Network.init))
+    patch.setattr(steps.Sums, "zero", staticmethod(wide(steps.Sums.zero)))
+
+
+def _after(epochs: int, patch: pytest.MonkeyPatch, act: Callable[[], None]) -> None:
+    """Acts when so many epochs were trained; the last of them has no checkpoint yet."""
+    show, left = Display.epoch, iter(range(epochs - 1, -1, -1))
+
+    def acting(self: Display, *args: Any) -> None:
+        show(self, *args)
+        if next(left) == 0:
+            act()
+
+    patch.setattr(Display, "epoch", acting)
+
+
+def _stop() -> None:
+    raise Stopped
+
+
+def _apply_alone(apply: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda *args, **options: apply(*args, **options | {"axis_name": None})
+
+
+# Faults of the divided step that the comparison with one device must find.
+MUTANTS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
+    "a sum for the mean": lambda patch: patch.setattr(Pmap, "mean", Pmap.total),
+    "no mean": lambda patch: patch.setattr(Pmap, "mean", lambda _, shares: shares),
+    "no total": lambda patch: patch.setattr(Pmap, "total", lambda _, shares: shares),
+    "BatchNorm of each device's own": lambda patch: patch.setattr(
+        steps.Network, "apply", _apply_alone(steps.Network.apply)
+    ),
+    "n of each device's own": lambda patch: patch.setattr(jax.lax, "axis_size", lambda _: 1),
+    "the same share for all": lambda patch: patch.setattr(
+        Pmap,
+        "share",
+        lambda self, batch: jax.tree.map(lambda x: x[: len(x) // len(self.devices)], batch),
+    ),
+}
+
+
+def train(
+    config: dict[str, Any],
+    *,
+    devices: int,
+    mutant: str | None = None,
+    stop_after: int | None = None,
+    die_after: int | None = None,
+    report: bool = False,
+) -> None:
+    """Trains one study, on the first devices."""
+    with pytest.MonkeyPatch.context() as patch, contextlib.suppress(Stopped):
+        patch.setitem(MODELS, "resnet8", TINY)
+        for module in (study, trainer):
+            patch.setattr(module, "devices", lambda: tuple(jax.devices()[:devices]))
+        if jax.config.jax_enable_x64:
+            _in_float64(patch)
+        if not report:  # its figures take longer than the training
+            patch.setattr(study, "build_report", lambda _: None)
+        if mutant is not None:
+            MUTANTS[mutant](patch)
+        if stop_after is not None:
+            _after(stop_after, patch, _stop)
+        if die_after is not None:
+            _after(die_after, patch, lambda: os.kill(os.getpid(), signal.SIGKILL))
+        study.run_study(small(**config))
+
+
+def main() -> int:
+    task = json.loads(sys.argv[1])
+    jax.config.update("jax_num_cpu_devices", task["cpus"])
+    jax.config.update("jax_enable_x64", task["float64"])
+    # Once for all jobs: processes can meet only once.
+    with hosts.together(small("", **task.get("processes", {}))):
+        for job in task["jobs"]:
+            train(**job)
+    return 0
+
+
+if __name__ == "__main__":
+    command.run("child", main)
