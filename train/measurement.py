@@ -41,8 +41,8 @@ from train.study import check_batch_size, matmul_precision
 Numbers = dict[str, Any]
 Step = Callable[[TrainState, Keys], TrainState]
 
-# Options of train/cifar.py that say how a study is kept, not how a run is trained.
-_NOT_HERE = ("--dry-run", "--tensorboard", "--checkpoint-every")
+# Options of train/cifar.py that say how a study is kept or divided, not what a run is.
+_NOT_HERE = ("--dry-run", "--tensorboard", "--checkpoint-every", "--parallel", "--distributed")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +55,8 @@ class Subject:
 
     @functools.cached_property
     def examples(self) -> Examples:
-        return Examples.of(self.dataset.train, self.dataset)
+        examples: Examples = jax.device_put(Examples.of(self.dataset.train, self.dataset))
+        return examples
 
     @property
     def steps_per_epoch(self) -> int:
@@ -106,7 +107,8 @@ class Subject:
 
     @functools.cached_property
     def _evaluation_examples(self) -> Examples:
-        return Examples.of(self.dataset.evaluation, self.dataset)
+        examples: Examples = jax.device_put(Examples.of(self.dataset.evaluation, self.dataset))
+        return examples
 
     def accuracy(self, state: TrainState) -> float:
         """On the examples to evaluate on."""
@@ -177,6 +179,8 @@ def measure_all(name: str, config: Config, measurement: Measurement) -> None:
     }
     folder.mkdir(parents=True, exist_ok=True)
     precision = matmul_precision(config)
+    # On one device: a measurement looks at single steps, and none of them is large.
+    here = environment(devices=jax.devices()[:1], parallel="jit", matmul_precision=precision)
     with locked(folder), jax.default_matmul_precision(precision):
         for run in all_runs:
             path = folder / f"{run.name}.json"
@@ -186,7 +190,7 @@ def measure_all(name: str, config: Config, measurement: Measurement) -> None:
             numbers: Numbers = {
                 "measurement": name,
                 "settings": dataclasses.asdict(run),
-                "environment": environment(parallel="jit", matmul_precision=precision),
+                "environment": here,
                 **measures[run.optimizer](run.seed),
             }
             write_json(path, numbers)
