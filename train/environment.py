@@ -15,7 +15,7 @@ _PACKAGES = ("rsgdm_optax", "jax", "jaxlib", "flax", "optax", "numpy")
 
 
 def environment(
-    *, devices: Sequence[jax.Device], parallel: str, matmul_precision: str
+    *, devices: Sequence[jax.Device], parallel: str, matmul_precision: str, convolution: str
 ) -> dict[str, Any]:
     """The facts that a figure may depend on, beside the settings."""
     return {
@@ -29,6 +29,7 @@ def environment(
         "device": devices[0].device_kind,
         "devices": len(devices),
         "processes": jax.process_count(),
+        "convolution": convolution,
         "parallel": parallel,
         "matmul_precision": matmul_precision,
         "xla_flags": os.environ.get("XLA_FLAGS", ""),

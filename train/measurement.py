@@ -180,7 +180,12 @@ def measure_all(name: str, config: Config, measurement: Measurement) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     precision = matmul_precision(config)
     # On one device: a measurement looks at single steps, and none of them is large.
-    here = environment(devices=jax.devices()[:1], parallel="jit", matmul_precision=precision)
+    here = environment(
+        devices=jax.devices()[:1],
+        parallel="jit",
+        matmul_precision=precision,
+        convolution="xla",
+    )
     with locked(folder), jax.default_matmul_precision(precision):
         for run in all_runs:
             path = folder / f"{run.name}.json"

@@ -46,6 +46,7 @@ class Jit(Undivided):
     """The step is written for the whole batch; XLA divides it, and adds what must be reduced."""
 
     devices: tuple[jax.Device, ...]
+    compiler_options: dict[str, Any] | None = dataclasses.field(default=None, compare=False)
 
     @functools.cached_property
     def _mesh(self) -> Mesh:
@@ -69,7 +70,12 @@ class Jit(Undivided):
 
     def compile(self, step: Callable[..., Any], *, donate: tuple[int, ...]) -> Callable[..., Any]:
         """The step as a program on all devices, from whole arrays to whole arrays."""
-        return jax.jit(step, donate_argnums=donate, out_shardings=self.whole)
+        return jax.jit(
+            step,
+            donate_argnums=donate,
+            out_shardings=self.whole,
+            compiler_options=self.compiler_options,
+        )
 
     def share(self, batch: T) -> T:
         rows: T = jax.lax.with_sharding_constraint(

@@ -85,10 +85,12 @@ class Network:
     """A Flax model as functions of its parameters and BatchNorm statistics.
 
     With a `dtype` the layers compute in it; parameters, statistics and logits keep their own.
+    A `convolution` takes the place of `lax.conv_general_dilated`.
     """
 
     make: Callable[[nnx.Rngs], nnx.Module]
     dtype: jnp.dtype | None = None
+    convolution: Callable[..., jax.Array] | None = None
 
     def init(self, key: jax.Array) -> tuple[Any, Any]:
         """Initial parameters and statistics."""
@@ -117,6 +119,8 @@ class Network:
             model.set_attributes(dtype=self.dtype)
         if axis_name is not None:
             model.set_attributes(axis_name=axis_name)
+        if self.convolution is not None:
+            model.set_attributes(conv_general_dilated=self.convolution)
         logits: jax.Array = model(images)
         # The loss needs the digits that a low precision lacks.
         wide = jnp.promote_types(logits.dtype, jnp.float32)

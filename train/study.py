@@ -6,7 +6,7 @@ from pathlib import Path
 
 import jax
 
-from train import hosts
+from train import convolution, hosts
 from train.config import Config, RunConfig, check, runs
 from train.data import Dataset, load
 from train.environment import environment
@@ -72,6 +72,7 @@ def check_study(config: Config) -> Dataset:
       InputError: if a setting makes no sense, or the folder holds something else.
     """
     check(config)
+    convolution.choose(devices(), config.parallel)
     dataset = hosts.everywhere(
         lambda: load(
             config.dataset,
@@ -125,6 +126,7 @@ def _train(config: Config, todo: list[RunConfig], dataset: Dataset, display: Dis
         devices=devices(),
         parallel=config.parallel,
         matmul_precision=matmul_precision(config),
+        convolution=convolution.choose(devices(), config.parallel),
     )
     for run in todo:
         folder = RunFolder(Path(config.output) / run.name)

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from train import hosts
+from train import convolution, hosts
 from train.checkpoints import Checkpoints
 from train.config import RunConfig
 from train.data import Dataset
@@ -69,7 +69,10 @@ class Trainer:
 
     def __init__(self, dataset: Dataset, model: str, dtype: str, parallel: str = "jit"):
         self._dataset = dataset
-        self._parallel = PARALLEL[parallel](devices())
+        fast = convolution.choose(devices(), parallel) == "fast"
+        self._parallel = PARALLEL[parallel](
+            devices(), convolution.compiler_options() if fast else None
+        )
         count = len(self._parallel.devices)
         self._is_alone = count == 1
         # CPU devices of one machine wait for each other forever when more than some 16 steps are
@@ -86,6 +89,7 @@ class Trainer:
             functools.partial(MODELS[model], channels=channels, classes=dataset.classes),
             # Left alone in float32: the layers compute in their parameters' dtype.
             None if dtype == "float32" else jnp.dtype(dtype),
+            convolution.convolution if fast else None,
         )
         # Everything is committed to the devices, as what a checkpoint brings back is: JAX
         # compiles anew for an array that is not.

@@ -16,6 +16,7 @@ import pytest
 from flax import nnx
 
 from tests.golden.formula import RATE, STEPS, batch, weights
+from train.convolution import compiler_options, convolution
 from train.resnet import MODELS, BatchNorm
 from train.steps import Network
 
@@ -60,14 +61,19 @@ def _norms(graph, gradients, batch_stats):
     return found
 
 
+@pytest.mark.parametrize("fast", [False, True], ids=["xla", "fast"])
 @pytest.mark.parametrize("name", GOLDEN["cases"])
-def test_same_weights_same_network(name, x64):
+def test_same_weights_same_network(name, fast, x64):
     shape, golden = GOLDEN["shapes"][name], GOLDEN["cases"][name]
     size, channels, side = GOLDEN["size"], shape["channels"], shape["side"]
     model = MODELS[name](nnx.Rngs(0), channels=channels, classes=10)
     _fill(model)
     graph, params, batch_stats = nnx.split(model, nnx.Param, nnx.BatchStat)
-    network = Network(lambda rngs: MODELS[name](rngs, channels=channels, classes=10))
+    network = Network(
+        lambda rngs: MODELS[name](rngs, channels=channels, classes=10),
+        convolution=convolution if fast else None,
+    )
+    options = compiler_options() if fast else None
     close = lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-8, atol=1e-9)  # noqa: E731
 
     def loss_fn(params, batch_stats, images, labels):
@@ -75,7 +81,7 @@ def test_same_weights_same_network(name, x64):
         losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
         return losses.mean(), (logits, batch_stats)
 
-    gradient = jax.jit(jax.grad(loss_fn, has_aux=True))
+    gradient = jax.jit(jax.grad(loss_fn, has_aux=True), compiler_options=options)
     for step in range(STEPS):
         images, labels = batch(step, size, channels, side)
         gradients, (logits, batch_stats) = gradient(params, batch_stats, images, labels)
@@ -90,5 +96,5 @@ def test_same_weights_same_network(name, x64):
     close([norm.mean[...][:3] for norm in norms], golden["means"])
     close([norm.var[...][:3] for norm in norms], golden["variances"])
     images, _ = batch(STEPS, size, channels, side)
-    apply = jax.jit(network.apply, static_argnames="training")
+    apply = jax.jit(network.apply, static_argnames="training", compiler_options=options)
     close(apply(params, batch_stats, images, training=False)[0], golden["evaluation"])
