@@ -130,11 +130,18 @@ def scale_by_rsgdm(
         def store(new: jax.Array, buffer: jax.Array) -> jax.Array:
             return cast(new, buffer.dtype)
 
+        new_z = jax.tree.map(store, z, state.z)
+
+        def keep(g: jax.Array, z: jax.Array, buffer: jax.Array) -> jax.Array:
+            # It is g: the count is never negative. But XLA cannot know that, and sees that z_t
+            # comes first, which reads the buffer: without it XLA copies the buffer, then g.
+            return jnp.where(state.count < 0, store(z, buffer), store(g, buffer))
+
         return n, ScaleByRsgdmState(
             count=optax.safe_increment(state.count),
             m=jax.tree.map(store, m, state.m),
-            z=jax.tree.map(store, z, state.z),
-            previous_gradient=jax.tree.map(store, updates, state.previous_gradient),
+            z=new_z,
+            previous_gradient=jax.tree.map(keep, updates, new_z, state.previous_gradient),
         )
 
     return optax.GradientTransformation(init_fn, update_fn)

@@ -1,0 +1,100 @@
+"""What the benchmarks share: timing in turn, ratios with their spread, a table, a JSON file."""
+
+import argparse
+import dataclasses
+import importlib.metadata
+import json
+import platform
+import time
+from collections.abc import Callable, Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from train.environment import environment
+
+# Takes one measurement, and returns its seconds: what precedes the clock is its own affair.
+Timed = Callable[[], float]
+
+
+def timed(function: Callable[[], object]) -> Timed:
+    """A function that finishes before it returns, with a clock around it."""
+
+    def measure() -> float:
+        start = time.perf_counter()
+        function()
+        return time.perf_counter() - start
+
+    return measure
+
+
+def interleaved(measures: Mapping[str, Timed], rounds: int) -> dict[str, np.ndarray]:
+    """Seconds of each, taken in turn: a slow second of the machine's meets all of them.
+
+    One round before these is thrown away.
+    """
+    seconds = [[measure() for measure in measures.values()] for _ in range(1 + rounds)]
+    return dict(zip(measures, np.array(seconds[1:]).T, strict=True))
+
+
+@dataclasses.dataclass(frozen=True)
+class Spread:
+    """A median and the quartiles about it."""
+
+    median: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, values: np.ndarray) -> "Spread":
+        """The quartiles of values."""
+        low, median, high = map(float, np.quantile(values, (0.25, 0.5, 0.75)))
+        return cls(median, low, high)
+
+    def __str__(self) -> str:
+        return f"{self.median:.3g} [{self.low:.3g}, {self.high:.3g}]"
+
+
+def parse(program: str, description: str) -> argparse.Namespace:
+    """The options of every benchmark: `quick` and `output`."""
+    parser = argparse.ArgumentParser(prog=program, description=description)
+    parser.add_argument(
+        "--quick", action="store_true", help="small and short: to see that it runs, not how fast"
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=Path("runs/benchmarks") / program.replace(".py", ".json"),
+        metavar="FILE",
+        help="JSON file to write (default: %(default)s)",
+    )
+    return parser.parse_args()
+
+
+def report(options: argparse.Namespace, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Prints rows as a Markdown table, and writes them with the machine they came from."""
+    print("| " + " | ".join(rows[0]) + " |")
+    print("|" + "---|" * len(rows[0]))
+    for row in rows:
+        print("| " + " | ".join(map(_text, row.values())) + " |")
+    here = environment(parallel="jit", matmul_precision="float32")
+    if find_spec("torch"):
+        here["packages"]["torch"] = importlib.metadata.version("torch")
+    here["processor"] = _processor()
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    content = {"quick": options.quick, "environment": here, "rows": list(rows)}
+    options.output.write_text(json.dumps(content, indent=2, default=dataclasses.asdict) + "\n")
+
+
+def _text(value: object) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next(line.partition(": ")[2] for line in lines if line.startswith("model name"))
