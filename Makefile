@@ -4,7 +4,7 @@ PYTHON ?=
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: help demo tune-demo figures results notebook gpu-check test faults test-tfds test-versions lint format types check clean
+.PHONY: help demo tune-demo figures results notebook bench gpu-check test faults test-tfds test-versions lint format types check clean
 
 help:
 	@echo "make demo           train the demo study on bundled digits (about a minute)"
@@ -16,6 +16,7 @@ help:
 	@echo "make figures        draw the figures of docs/theory.md"
 	@echo "make results        tables and figures of docs/results.md and README.md, from results/"
 	@echo "make notebook       run colab/rsgdm_demo.ipynb from top to bottom"
+	@echo "make bench          time updates, steps, epochs, checkpoints, imports: docs/performance.md"
 	@echo "make gpu-check      on a machine with a GPU: what cannot be checked without (CUDA=12 or 13)"
 	@echo "make test-tfds      the download path, with TensorFlow in an environment of its own"
 	@echo "make test-versions  the library's tests on the newest and the oldest Python and jax"
@@ -66,6 +67,15 @@ notebook: $(VENV)/installed-dev
 
 results: $(VENV)/installed-train
 	$(RUN) docs/make_results.py
+
+# On a quiet machine, about 20 minutes. QUICK=--quick: only whether they run.
+QUICK ?=
+bench: $(VENV)/installed-train
+	$(RUN) benchmarks/update.py $(QUICK)
+	$(RUN) benchmarks/train_step.py $(QUICK)
+	$(RUN) benchmarks/epoch.py $(QUICK)
+	$(RUN) benchmarks/checkpoint.py $(QUICK)
+	$(RUN) benchmarks/import_time.py $(QUICK)
 
 CUDA ?= 13
 gpu-check: $(VENV)/installed-train,cuda$(CUDA)

@@ -11,9 +11,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 
+from train.convolution import choose
 from train.environment import environment
+from train.table import markdown_table
 
 # Takes one measurement, and returns its seconds: what precedes the clock is its own affair.
 Timed = Callable[[], float]
@@ -75,21 +78,20 @@ def parse(program: str, description: str) -> argparse.Namespace:
 
 def report(options: argparse.Namespace, rows: Sequence[Mapping[str, Any]]) -> None:
     """Prints rows as a Markdown table, and writes them with the machine they came from."""
-    print("| " + " | ".join(rows[0]) + " |")
-    print("|" + "---|" * len(rows[0]))
-    for row in rows:
-        print("| " + " | ".join(map(_text, row.values())) + " |")
-    here = environment(parallel="jit", matmul_precision="float32")
+    body = [[str(value) for value in row.values()] for row in rows]
+    print(markdown_table(list(rows[0]), body))
+    here = environment(
+        devices=jax.devices(),
+        parallel="jit",
+        matmul_precision="float32",
+        convolution=choose(jax.devices(), "jit"),
+    )
     if find_spec("torch"):
         here["packages"]["torch"] = importlib.metadata.version("torch")
     here["processor"] = _processor()
     options.output.parent.mkdir(parents=True, exist_ok=True)
     content = {"quick": options.quick, "environment": here, "rows": list(rows)}
     options.output.write_text(json.dumps(content, indent=2, default=dataclasses.asdict) + "\n")
-
-
-def _text(value: object) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def _processor() -> str:
