@@ -50,7 +50,7 @@ def epoch_seconds(trainer: Trainer, run: RunConfig, examples: int) -> float:
 def main() -> None:
     """Times epochs and their steps in turn."""
     options = parse("epoch.py", "Time an epoch of training against its steps alone.")
-    examples, rounds = (512, 2) if options.quick else (60_000, 5)
+    examples, rounds = (512, 2) if options.quick else (60_000, 3)
     preset = PRESETS["fashion_mnist"]
     config = dataclasses.replace(preset, optimizers=("rsgdm",), seeds=(0, 1), epochs=1)
     (run,) = runs(config, "")

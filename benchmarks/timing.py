@@ -6,10 +6,10 @@ import importlib.metadata
 import json
 import platform
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
@@ -18,8 +18,11 @@ from train.convolution import choose
 from train.environment import environment
 from train.table import markdown_table
 
+K = TypeVar("K", bound=Hashable)
 # Takes one measurement, and returns its seconds: what precedes the clock is its own affair.
 Timed = Callable[[], float]
+# Seconds before each: threads of the one before, PyTorch's for one, go on spinning for a while.
+_REST = 0.03
 
 
 def timed(function: Callable[[], object]) -> Timed:
@@ -33,12 +36,17 @@ def timed(function: Callable[[], object]) -> Timed:
     return measure
 
 
-def interleaved(measures: Mapping[str, Timed], rounds: int) -> dict[str, np.ndarray]:
+def interleaved(measures: Mapping[K, Timed], rounds: int) -> dict[K, np.ndarray]:
     """Seconds of each, taken in turn: a slow second of the machine's meets all of them.
 
     One round before these is thrown away.
     """
-    seconds = [[measure() for measure in measures.values()] for _ in range(1 + rounds)]
+
+    def rested(measure: Timed) -> float:
+        time.sleep(_REST)
+        return measure()
+
+    seconds = [[rested(measure) for measure in measures.values()] for _ in range(1 + rounds)]
     return dict(zip(measures, np.array(seconds[1:]).T, strict=True))
 
 

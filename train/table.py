@@ -186,9 +186,9 @@ def title_of(config: RunConfig) -> str:
     if not config.augment:
         parts.append("no augmentation")
     parts += [
-        f"{config.epochs} epochs",
+        _epochs(config.epochs),
         f"batch {config.batch_size}",
-        f"rate halved every {config.halve_every} epochs",
+        f"rate halved every {_epochs(config.halve_every)}",
         f"decay {config.decay:g}",
         f"weight decay {config.weight_decay:g}",
     ]
@@ -199,6 +199,10 @@ def title_of(config: RunConfig) -> str:
     if config.lr_convention != "ema":
         parts.append(f"rates given as {config.lr_convention}")
     return ", ".join(parts)
+
+
+def _epochs(count: int) -> str:
+    return "1 epoch" if count == 1 else f"{count} epochs"
 
 
 def _spread(spread: Spread, scale: float, digits: int) -> str:

@@ -85,7 +85,7 @@ def main() -> int:
     )
     parser.add_argument("--rates", metavar="RATE", nargs="+", required=True, help="the grid")
     own, others = parser.parse_known_args()
-    if "--learning-rate" in others:
+    if any(word.partition("=")[0] == "--learning-rate" for word in others):
         raise InputError("--learning-rate: not for tuning; the grid is given by --rates")
     options = parse(others)
     if options.config.distributed or options.config.coordinator is not None:

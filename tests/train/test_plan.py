@@ -76,10 +76,12 @@ def test_bad_dry_runs(options, why, capsys, monkeypatch):
     assert why in capsys.readouterr().err
 
 
-def test_tuning_has_no_dry_run(capsys, monkeypatch):
-    words = ["--rates", "0.1", "--preset", "demo", "--dry-run"]
+@pytest.mark.parametrize("option", ["--dry-run", "--learning-rate 0.1", "--learning-rate=0.1"])
+def test_options_that_tuning_has_not(option, capsys, monkeypatch):
+    words = ["--rates", "0.1", "--preset", "demo", *option.split()]
     assert _status(tune, words, monkeypatch) == 2
-    assert "--dry-run: not for tuning" in capsys.readouterr().err
+    name = option.replace("=", " ").split()[0]
+    assert f"{name}: not for tuning" in capsys.readouterr().err
 
 
 def test_a_study_of_days_says_so(tmp_path, capsys, monkeypatch):
