@@ -56,12 +56,14 @@ def main() -> None:
     (run,) = runs(config, "")
     steps = examples // run.batch_size
     trainer = Trainer(made_up(examples), run.model, run.dtype)
+    trainer.step_seconds(run)  # compiles
     seconds = interleaved(
         {
             "its steps alone": lambda: steps * trainer.step_seconds(run, steps),
             "epoch": lambda: epoch_seconds(trainer, run, examples),
         },
         rounds,
+        settle=0,
     )
     alone = seconds["its steps alone"]
     rows = [

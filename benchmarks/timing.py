@@ -21,8 +21,6 @@ from train.table import markdown_table
 K = TypeVar("K", bound=Hashable)
 # Takes one measurement, and returns its seconds: what precedes the clock is its own affair.
 Timed = Callable[[], float]
-# Seconds before each: threads of the one before, PyTorch's for one, go on spinning for a while.
-_REST = 0.03
 
 
 def timed(function: Callable[[], object]) -> Timed:
@@ -36,18 +34,20 @@ def timed(function: Callable[[], object]) -> Timed:
     return measure
 
 
-def interleaved(measures: Mapping[K, Timed], rounds: int) -> dict[K, np.ndarray]:
+def interleaved(
+    measures: Mapping[K, Timed], rounds: int, *, settle: int = 1
+) -> dict[K, np.ndarray]:
     """Seconds of each, taken in turn: a slow second of the machine's meets all of them.
 
-    One round before these is thrown away.
+    At each turn the first `settle` measurements are thrown away: threads of the one before,
+    PyTorch's for one, go on spinning for a while, and the caches hold its arrays.
     """
 
-    def rested(measure: Timed) -> float:
-        time.sleep(_REST)
-        return measure()
+    def settled(measure: Timed) -> float:
+        return [measure() for _ in range(settle + 1)][-1]
 
-    seconds = [[rested(measure) for measure in measures.values()] for _ in range(1 + rounds)]
-    return dict(zip(measures, np.array(seconds[1:]).T, strict=True))
+    seconds = [[settled(measure) for measure in measures.values()] for _ in range(rounds)]
+    return dict(zip(measures, np.array(seconds).T, strict=True))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Spread:
         return cls(median, low, high)
 
     def __str__(self) -> str:
-        return f"{self.median:.3g} [{self.low:.3g}, {self.high:.3g}]"
+        return f"{_number(self.median)} [{_number(self.low)}, {_number(self.high)}]"
 
 
 def parse(program: str, description: str) -> argparse.Namespace:
@@ -100,6 +100,10 @@ def report(options: argparse.Namespace, rows: Sequence[Mapping[str, Any]]) -> No
     options.output.parent.mkdir(parents=True, exist_ok=True)
     content = {"quick": options.quick, "environment": here, "rows": list(rows)}
     options.output.write_text(json.dumps(content, indent=2, default=dataclasses.asdict) + "\n")
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
 
 
 def _processor() -> str:

@@ -43,11 +43,12 @@ def test_measures_are_taken_in_turn():
 
         return seconds
 
-    seconds = interleaved({"a": measure("a"), "b": measure("b")}, rounds=2)
-    assert taken == ["a", "b"] * 3
-    # The first round is thrown away.
-    assert seconds["a"].tolist() == [3.0, 5.0]
-    assert seconds["b"].tolist() == [4.0, 6.0]
+    measures = {"a": measure("a"), "b": measure("b")}
+    seconds = interleaved(measures, rounds=2)
+    assert taken == ["a", "a", "b", "b"] * 2
+    assert seconds["a"].tolist() == [2.0, 6.0]  # the first of each turn is thrown away
+    assert seconds["b"].tolist() == [4.0, 8.0]
+    assert interleaved(measures, rounds=2, settle=0)["b"].tolist() == [10.0, 12.0]
 
 
 def test_quartiles():
