@@ -3,6 +3,9 @@
 Each check compares with the float64 reference, so that none passes merely by running.
 """
 
+import re
+import warnings
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -168,6 +171,25 @@ def test_donated_buffers(name):
         _assert_close(updates, wanted[t])
         # Nothing of the old state may be in use still; on CPU donation is honoured.
         assert all(leaf.is_deleted() for leaf in old)
+
+
+@pytest.mark.parametrize("gradients_are_arguments", [False, True])
+def test_donated_buffers_are_not_copied(name, gradients_are_arguments):
+    optimizer = _make(name)
+
+    def step(params, state, given):
+        gradients = given if gradients_are_arguments else jnp.cos(params * given) * given
+        updates, state = optimizer.update(gradients, state, params)
+        return optax.apply_updates(params, updates), state
+
+    params = jnp.ones(4096)
+    donated = (0, 1, 2) if gradients_are_arguments else (0, 1)
+    program = jax.jit(step, donate_argnums=donated, keep_unused=True)
+    with warnings.catch_warnings():  # no result takes the place of the gradients
+        warnings.filterwarnings("ignore", message="Some donated buffers were not usable")
+        compiled = program.lower(params, optimizer.init(params), params).compile()
+    assert "[4096]" in compiled.as_text()
+    assert not re.findall(r"= \w+\[4096\]\S* copy\(", compiled.as_text())
 
 
 def test_masked(name):
