@@ -117,6 +117,7 @@ def test_what_no_network_here_asks_for_is_xlas(changes):
 
 
 def test_only_one_cpu_device_has_it(monkeypatch):
+    monkeypatch.delenv(VARIABLE, raising=False)
     cpus = jax.devices("cpu")
     assert choose(cpus[:1], "jit") == "fast"
     assert choose(cpus[:2], "jit") == "xla"
