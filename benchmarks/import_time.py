@@ -3,8 +3,8 @@
 python benchmarks/import_time.py [--quick]
 
 Each import is in a process of its own; the interpreter's start counts for both. With and without
-Python's garbage collector: after `import optax` (jax 0.10.2, optax 0.2.8) its next full pass is
-some 600 objects away, so that whatever is imported next seems to cost it.
+Python's garbage collector: a full pass of its that comes due after `import optax` falls to
+whatever is imported next.
 """
 
 import functools

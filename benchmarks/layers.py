@@ -107,15 +107,17 @@ def main() -> None:
         for layer, count in layers(name, side, channels).items():
             images, kernel, stride = layer
             outputs = -(-images[1] // stride) * -(-images[2] // stride)
+            parts = [p for p in PASSES if p != "input gradients" or images[3] != channels]
+            for part in parts:
+                flops[part] += count * 2.0 * BATCH * outputs * np.prod(kernel)
             measures = {
                 (label, part): measure
                 for label, passes in sides.items()
                 for part, measure in zip(PASSES, passes(layer), strict=True)
-                if part != "input gradients" or images[3] != channels
+                if part in parts
             }
             for key, values in interleaved(measures, len(zero)).items():
                 seconds[key] = seconds[key] + count * values
-                flops[key[1]] += count * 2.0 * BATCH * outputs * np.prod(kernel) / len(sides)
         for part in PASSES:
             row: dict[str, Any] = {
                 "convolutions of": f"{name}, {side}×{side}×{channels}",

@@ -20,7 +20,8 @@ from rich.table import Table
 
 import rsgdm_optax
 from train import command, sources
-from train.config import PRESETS, Config, check, runs
+from train.allowed import check
+from train.config import PRESETS, Config, runs
 from train.data import Dataset, select
 from train.errors import InputError
 from train.npz import Arrays

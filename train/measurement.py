@@ -16,7 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from train.config import Config, RunConfig, check, runs
+from train.allowed import check
+from train.config import Config, RunConfig, runs
 from train.data import Dataset, load
 from train.environment import environment
 from train.errors import InputError

@@ -9,7 +9,8 @@ from rich.console import Console
 from rich.table import Table
 
 from train import sources
-from train.config import Config, check, runs
+from train.allowed import check
+from train.config import Config, runs
 from train.data import Dataset, select
 from train.errors import InputError
 from train.records import RunFolder

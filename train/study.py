@@ -7,7 +7,8 @@ from pathlib import Path
 import jax
 
 from train import convolution, hosts
-from train.config import Config, RunConfig, check, runs
+from train.allowed import check
+from train.config import Config, RunConfig, runs
 from train.data import Dataset, load
 from train.environment import environment
 from train.errors import InputError

@@ -46,6 +46,12 @@ def test_the_report_of_a_known_study(tmp_path):
     ) in text
 
 
+def test_one_epoch_is_not_epochs(tmp_path):
+    study = _study(tmp_path / "study", range(2), epochs=1, halve_every=1)
+    text = (build_report(study).folder / "table.md").read_text()
+    assert ", 1 epoch, batch 128, rate halved every 1 epoch, " in text
+
+
 def test_the_margin_decides_the_size_alone(tmp_path):
     study = _study(tmp_path / "study")
     found = {}
