@@ -12,6 +12,10 @@ from train.errors import InputError
 
 _INTERRUPTED = {signal.SIGINT: 130, signal.SIGTERM: 143}
 
+# An interrupted compilation goes on in threads of its own and reads what the frames it was left by
+# hold; the exception holds those, and this the exception, until the process is gone.
+_stops: list[BaseException] = []
+
 
 class _Signalled(BaseException):
     """SIGINT or SIGTERM: files are closed on the way out."""
@@ -44,6 +48,7 @@ def outcome(program: str, main: Callable[[], int]) -> int:
     except OSError as error:
         return _say(program, f"{error.filename or 'output'}: {error.strerror or error}", 2)
     except _Signalled as stop:
+        _stops.append(stop)
         line = f"stopped by {stop.number.name}; the same command goes on after the last whole epoch"
         return _say(program, line, _INTERRUPTED[stop.number])
     finally:

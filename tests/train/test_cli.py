@@ -181,12 +181,23 @@ def test_live_progress_bar_on_a_terminal(tmp_path):
     assert "rsgdm-seed0" in done.stderr
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-@pytest.mark.parametrize("moment", ["Compiling jit(train_step)", "epoch   1/100000"])
-def test_interruption(number, status, moment, tmp_path):
-    options = ["--preset", "demo", "--epochs", "100000", "--output", str(tmp_path / "study")]
+@pytest.mark.parametrize(
+    ("number", "status", "model", "moment", "delay"),
+    [
+        # As XLA takes over the program: with ResNet-50 that lasts longer than the delay.
+        (signal.SIGTERM, 143, "resnet50", "MLIR module conversion jit(train_step)", 0.05),
+        # Well inside the compilation, which takes seconds.
+        (signal.SIGINT, 130, "resnet8", "Compiling jit(train_step)", 0.5),
+        (signal.SIGTERM, 143, "resnet8", "Compiling jit(train_step)", 0.5),
+        (signal.SIGINT, 130, "resnet8", "epoch   1/100000", 0.0),
+        (signal.SIGTERM, 143, "resnet8", "epoch   1/100000", 0.0),
+    ],
+)
+def test_interruption(number, status, model, moment, delay, tmp_path):
+    options = ["--preset", "demo", "--model", model, "--epochs", "100000"]
+    options += ["--output", str(tmp_path / "study")]
     environment = os.environ | {"JAX_ENABLE_COMPILATION_CACHE": "false"}
-    if moment.startswith("Compiling"):
+    if not moment.startswith("epoch"):
         environment["JAX_LOG_COMPILES"] = "1"
     process = subprocess.Popen(
         [sys.executable, "train/cifar.py", *options],
@@ -199,8 +210,6 @@ def test_interruption(number, status, moment, tmp_path):
     limit.start()
     for line in process.stderr:
         if moment in line:
-            # Well inside the compilation, which takes seconds; right away while training.
-            delay = 0.5 if moment.startswith("Compiling") else 0.0
             threading.Timer(delay, process.send_signal, [number]).start()
             break
     _, err = process.communicate()
