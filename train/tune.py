@@ -51,17 +51,26 @@ def _score(row: Row) -> tuple[bool, float, float]:
     return row.diverged == 0, accuracy, -loss
 
 
+def best_rates(rates: Sequence[float], tables: Sequence[StudyTable]) -> dict[str, float]:
+    """Each optimizer's rate of the highest accuracy, equal ones by loss; the first if all fail."""
+    best: dict[str, tuple[float, Row]] = {}
+    for rate, table in zip(rates, tables, strict=True):
+        for row in table.rows:
+            if row.optimizer not in best or _score(row) > _score(best[row.optimizer][1]):
+                best[row.optimizer] = rate, row
+    return {name: rate for name, (rate, _) in best.items()}
+
+
 def rate_table(rates: Sequence[float], tables: Sequence[StudyTable]) -> str:
     """Every optimizer's figures at every rate, in Markdown, the best of each in bold."""
-    rows = [{row.optimizer: row for row in table.rows} for table in tables]
-    best = {name: max((by_name[name] for by_name in rows), key=_score) for name in rows[0]}
+    best = best_rates(rates, tables)
     body = [
-        [f"{rate:g}", *(_cell(row, is_best=row is best[name]) for name, row in by_name.items())]
-        for rate, by_name in zip(rates, rows, strict=True)
+        [f"{rate:g}", *(_cell(row, is_best=rate == best[row.optimizer]) for row in table.rows)]
+        for rate, table in zip(rates, tables, strict=True)
     ]
     seeds = tables[0].rows[0].accuracy.n + tables[0].rows[0].diverged
     return (
-        f"{markdown_table(['rate', *rows[0]], body)}\n\n{tables[0].title}; {seeds} seeds. "
+        f"{markdown_table(['rate', *best], body)}\n\n{tables[0].title}; {seeds} seeds. "
         "Validation accuracy in %, and loss; bold: the best accuracy of each optimizer, equal "
         "ones by loss.\n"
     )

@@ -12,11 +12,14 @@ import pytest
 
 from tests.train.made_up import write_run
 from train import command
+from train.config import PRESETS
 from train.errors import InputError
+from train.tune import best_rates
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "docs"))
 import make_results  # noqa: E402
+from result_files import Results  # noqa: E402
 
 MARKED = "# Title\n\n<!-- results: {} -->\nold text\n<!-- end of results -->\n\nThe end.\n"
 
@@ -74,6 +77,13 @@ def test_documents_are_what_the_results_say(tmp_path):
     assert before.keys() == after.keys(), "run `make results`"
     for name, content in _comparable(before).items():
         assert content == _comparable(after)[name], f"{name}: run `make results`"
+
+
+def test_the_preset_has_the_best_rates_of_the_grid():
+    by_rate = Results(ROOT / "results").tuning["tuning/fashion_mnist"]
+    tables = [study.table for study in by_rate.values()]
+    assert all(table.evaluation == "validation" for table in tables)
+    assert PRESETS["fashion_mnist"].learning_rate == best_rates(list(by_rate), tables)
 
 
 def test_documents_show_every_block_but_what_they_need_not():
