@@ -12,8 +12,8 @@ from train.errors import InputError
 
 _INTERRUPTED = {signal.SIGINT: 130, signal.SIGTERM: 143}
 
-# An interrupted compilation goes on in threads of its own and reads what the frames it was left by
-# hold; the exception holds those, and this the exception, until the process is gone.
+# JAX leaves an interrupted compilation running, in threads that still read what the interrupted
+# frames hold. The exception keeps those frames, and this keeps the exception.
 _stops: list[BaseException] = []
 
 
