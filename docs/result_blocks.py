@@ -9,9 +9,9 @@ from result_figures import Gallery
 from result_files import Results, Study, measured_on
 from result_measurements import correction, straying
 
-from train.comparison import BASELINE
+from train.comparison import BASELINE, Difference
 from train.report import Report, curves
-from train.table import markdown_table
+from train.table import difference_text, markdown_table, paired
 from train.tune import rate_table
 
 _NOTHING = "*Nothing has been run yet.*"
@@ -55,10 +55,26 @@ def studies(results: Results, gallery: Gallery) -> str:
     blocks = []
     for name, study in results.studies.items():
         report = Report(folder=Path(), headings=[""], tables=[study.table]).markdown()
+        report += _to_nesterov(study)
         where = f"{measured_on(study.environments)} Training took {_duration(study.seconds)}."
         pictures = " ".join(_curves(name, study, what, gallery) for what in ("accuracy", "loss"))
         blocks.append(f"### {name}\n\n{report}\n{where}\n\n{pictures}")
     return "\n\n".join(blocks) or _NOTHING
+
+
+def _to_nesterov(study: Study) -> str:
+    """RSGDM's differences to Nesterov's, where both had one rate: theory says that they are one."""
+    runs, evaluation = study.merged.by_optimizer(), study.table.evaluation
+    rates = {row.optimizer: row.learning_rate for row in study.table.rows}
+    if not {"rsgdm", "nesterov"} <= rates.keys() or rates["rsgdm"] != rates["nesterov"]:
+        return ""
+    pairs = paired(runs["rsgdm"], runs["nesterov"], evaluation)
+    accuracy = difference_text(Difference.of(pairs.accuracy), 100, 2)
+    loss = difference_text(Difference.of(pairs.loss), 1, 4)
+    return (
+        f"\nrsgdm − nesterov, at one rate, {len(pairs.accuracy)} pairs, not tested: "
+        f"{accuracy} points of accuracy, {loss} in loss.\n"
+    )
 
 
 def _curves(name: str, study: Study, what: str, gallery: Gallery) -> str:

@@ -16,7 +16,7 @@ from train.config import RunConfig
 from train.merging import Merged
 from train.paper import PAPER, PaperTable
 from train.records import Run
-from train.verdict import PRIMARY, Comparison, Pairs, PValue, compare
+from train.verdict import PRIMARY, Comparison, Pairs, compare
 
 COMPARISONS_HEADER = [
     *(f"− {BASELINE}", "measure", "pairs", "difference [95 %]"),
@@ -81,12 +81,15 @@ class StudyTable:
         for of in self.comparisons:
             name, n = of.optimizer, of.accuracy.n
             pairs = f"{n} of {n + of.diverged_pairs}" if of.diverged_pairs else f"{n}"
-            accuracy = [_difference(of.accuracy, 100, 2), *_p_and_holm(name, of.accuracy_p)]
-            loss = [_difference(of.loss, 1, 4), *_p_and_holm(name, of.loss_p)]
+            accuracy, loss = difference_text(of.accuracy, 100, 2), difference_text(of.loss, 1, 4)
+            accuracy_p = _p(of.accuracy_p.raw), _p(of.accuracy_p.adjusted)
+            if name == PRIMARY:
+                accuracy_p = accuracy_p[0], "primary"
+            loss_p = _p(of.loss_p.raw), _p(of.loss_p.adjusted)
             tost = _p(of.within_p.adjusted)
             lines += [
-                [name, "accuracy", pairs, *accuracy, tost, _needed(of)],
-                [name, "loss", pairs, *loss, "", ""],
+                [name, "accuracy", pairs, accuracy, *accuracy_p, tost, _needed(of)],
+                [name, "loss", pairs, loss, *loss_p, "", ""],
             ]
             if self.paper and name in self.paper.rows:
                 points = f"{self.paper.points(name, BASELINE):+.2f}"
@@ -108,8 +111,9 @@ class StudyTable:
             notes.append(
                 f"Differences to {BASELINE} are paired by seed; of accuracy in points. p: paired "
                 "permutation test. Holm: p adjusted for all comparisons but the primary one, "
-                f"{PRIMARY} − {BASELINE}. TOST: p of the equivalence test, adjusted likewise. "
-                "Seeds needed: for 80 % power, were the true difference the observed one."
+                f"{PRIMARY} − {BASELINE} in accuracy. TOST: p of the equivalence test, adjusted "
+                "likewise. Seeds needed: for a paired t test to tell the observed difference from "
+                "zero with 80 % power."
             )
             if max(of.accuracy.n for of in self.comparisons) < FEWEST_PAIRS:
                 notes.append(
@@ -138,7 +142,7 @@ def tabulate(study: Merged, margin_points: float, *, name_folders: bool) -> Stud
     by_optimizer = study.by_optimizer()
     baseline = by_optimizer.get(BASELINE)
     others = {name: runs for name, runs in by_optimizer.items() if name != BASELINE}
-    pairs = {name: _pairs(runs, baseline, evaluation) for name, runs in others.items() if baseline}
+    pairs = {name: paired(runs, baseline, evaluation) for name, runs in others.items() if baseline}
     return StudyTable(
         title=title_of(config),
         folders=[str(folder) for folder in study.folders if name_folders],
@@ -163,7 +167,9 @@ def _row(name: str, runs: list[Run], evaluation: str) -> Row:
     )
 
 
-def _pairs(runs: list[Run], baseline: list[Run], evaluation: str) -> Pairs:
+def paired(runs: list[Run], baseline: list[Run], evaluation: str) -> Pairs:
+    """The runs' differences to the baseline's of the same seeds."""
+
     def differences(measure: str) -> Differences:
         ours, theirs = (
             {run.config.seed: run.result[f"{evaluation}_{measure}"] for run in of if run.is_done}
@@ -212,7 +218,8 @@ def _spread(spread: Spread, scale: float, digits: int) -> str:
     return text if spread.std is None else f"{text} ± {scale * spread.std:.{digits}f}"
 
 
-def _difference(difference: Difference, scale: float, digits: int) -> str:
+def difference_text(difference: Difference, scale: float, digits: int) -> str:
+    """Mean and interval, times the scale."""
     if difference.mean is None:
         return "no pair"
     text = f"{scale * difference.mean:+.{digits}f}"
@@ -225,10 +232,6 @@ def _p(p: float | None) -> str:
     if p is None:
         return "none"
     return "<0.0001" if p < 0.0001 else f"{p:.4f}"
-
-
-def _p_and_holm(name: str, p: PValue) -> list[str]:
-    return [_p(p.raw), "primary" if name == PRIMARY else _p(p.adjusted)]
 
 
 def _needed(of: Comparison) -> str:

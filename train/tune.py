@@ -48,7 +48,8 @@ def _score(row: Row) -> tuple[bool, float, float]:
     accuracy, loss = row.accuracy.mean, row.loss.mean
     if accuracy is None or loss is None:
         return False, 0.0, 0.0
-    return row.diverged == 0, accuracy, -loss
+    # Rounded, for means of the same counts, added in another order, must be ties.
+    return row.diverged == 0, round(accuracy, 12), -loss
 
 
 def best_rates(rates: Sequence[float], tables: Sequence[StudyTable]) -> dict[str, float]:

@@ -16,7 +16,7 @@ from train.comparison import (
     permutation_p,
 )
 
-PRIMARY = "rsgdm"  # the paper's question: all other comparisons are adjusted for their number
+PRIMARY = "rsgdm"  # its accuracy is the paper's question: all else is adjusted for its number
 MARGIN_POINTS = 0.3  # of accuracy: what is taken as too small to matter, set before any study
 
 Direction = Literal["better", "worse", "not distinguishable"]
@@ -76,27 +76,32 @@ def compare(pairs: Mapping[str, Pairs], margin: float) -> list[Comparison]:
       pairs: of every optimizer but the baseline.
       margin: how large a difference of accuracies, as fractions, does not matter.
     """
-    accuracy_p = _adjust({name: permutation_p(of.accuracy) for name, of in pairs.items()})
-    inside = _adjust({name: within_p(of.accuracy, margin) for name, of in pairs.items()})
-    outside = _adjust({name: beyond_p(of.accuracy, margin) for name, of in pairs.items()})
-    loss_p = _adjust({name: permutation_p(of.loss) for name, of in pairs.items()})
+    unequal = _adjust(
+        {(name, "accuracy"): permutation_p(of.accuracy) for name, of in pairs.items()}
+        | {(name, "loss"): permutation_p(of.loss) for name, of in pairs.items()}
+    )
+    inside = _adjust({(name, "accuracy"): within_p(pairs[name].accuracy, margin) for name in pairs})
+    outside = _adjust(
+        {(name, "accuracy"): beyond_p(pairs[name].accuracy, margin) for name in pairs}
+    )
     comparisons = []
     for name, of in pairs.items():
         accuracy = Difference.of(of.accuracy)
-        direction = _direction(accuracy.mean, accuracy_p[name])
+        accuracy_p, within, beyond = (p[name, "accuracy"] for p in (unequal, inside, outside))
+        direction = _direction(accuracy.mean, accuracy_p)
         comparisons.append(
             Comparison(
                 optimizer=name,
                 diverged_pairs=of.diverged,
                 accuracy=accuracy,
-                accuracy_p=accuracy_p[name],
-                within_p=inside[name],
-                beyond_p=outside[name],
+                accuracy_p=accuracy_p,
+                within_p=within,
+                beyond_p=beyond,
                 direction=direction,
-                size=_size(inside[name], outside[name], direction),
+                size=_size(within, beyond, direction),
                 pairs_needed=pairs_needed(of.accuracy),
                 loss=Difference.of(of.loss),
-                loss_p=loss_p[name],
+                loss_p=unequal[name, "loss"],
             )
         )
     return comparisons
@@ -165,8 +170,12 @@ def holm(p: Sequence[float]) -> list[float]:
     return [float(value) for value in adjusted]
 
 
-def _adjust(raw: Mapping[str, float | None]) -> dict[str, PValue]:
-    """One family: one test of every comparison but the primary; what is not tested counts not."""
-    family = {name: p for name, p in raw.items() if name != PRIMARY and p is not None}
+def _adjust(raw: Mapping[tuple[str, str], float | None]) -> dict[tuple[str, str], PValue]:
+    """One family: one kind of test on every optimizer and measure but the primary comparison.
+
+    What is not tested does not count.
+    """
+    primary = (PRIMARY, "accuracy")
+    family = {key: p for key, p in raw.items() if key != primary and p is not None}
     adjusted = dict(zip(family, holm(list(family.values())), strict=True))
-    return {name: PValue(p, adjusted.get(name, p)) for name, p in raw.items()}
+    return {key: PValue(p, adjusted.get(key, p)) for key, p in raw.items()}

@@ -36,7 +36,7 @@ def test_no_address_is_taken_for_granted():
 @pytest.mark.parametrize(
     ("source", "line"),
     [
-        ("", "SOURCE: not set, and this is no checkout; give a clone's address or folder"),
+        ("", "SOURCE: not set, and this is no checkout; give an address or folder"),
         ("nowhere", "SOURCE: 'nowhere' is no folder, and git could not clone it"),
         (".", "SOURCE: . is no checkout of rsgdm_optax"),
     ],
@@ -49,6 +49,25 @@ def test_outside_of_a_checkout_it_stops_with_one_line(source, line, tmp_path):
 def test_it_finds_the_checkout_around_it(tmp_path):
     for folder, source in ((ROOT / "colab", ""), (ROOT, ""), (tmp_path, str(ROOT))):
         assert _first_cell(folder, source).strip() == f"using {ROOT}"
+
+
+@pytest.mark.parametrize("missing", ["rsgdm_optax", "rich"])
+def test_it_installs_what_is_missing(missing, monkeypatch):
+    def distributions(name):
+        return [] if name == missing else ["there"]
+
+    def find_spec(name):
+        return None if name == missing else "there"
+
+    ran = []
+    monkeypatch.setattr("importlib.metadata.distributions", distributions)
+    monkeypatch.setattr("importlib.util.find_spec", find_spec)
+    monkeypatch.setattr("subprocess.run", lambda command, **_: ran.append(command))
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.chdir(ROOT)
+    exec(CODE[0], {"__name__": "first_cell"})  # noqa: S102
+    (command,) = ran
+    assert command[1:] == ["-m", "pip", "install", "--quiet", "--editable", f"{ROOT}[train]"]
 
 
 def test_it_clones_an_address(tmp_path):

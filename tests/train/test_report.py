@@ -40,7 +40,7 @@ def test_the_report_of_a_known_study(tmp_path):
     assert (of.loss.mean, of.loss_p.raw) == (0, 1)
     text = (tmp_path / "study" / "report" / "table.md").read_text()
     assert "| rsgdm | accuracy | 8 | +0.45 [+0.41, +0.49] | 0.0078 | primary | 1.0000 | 6 |" in text
-    assert "| rsgdm | loss | 8 | +0.0000 (all alike) | 1.0000 | primary |  |  |" in text
+    assert "| rsgdm | loss | 8 | +0.0000 (all alike) | 1.0000 | 1.0000 |  |  |" in text
     assert (
         "- rsgdm − sgdm (test accuracy, margin ±0.3 points): better; size beyond the margin."
     ) in text
