@@ -86,8 +86,9 @@ def check_accumulator_dtype(accumulator_dtype: DTypeLike | None) -> np.dtype[Any
     """Returns the dtype as JAX would store it (float64 is float32 unless x64 is enabled)."""
     if accumulator_dtype is None:
         return None
+    is_array = isinstance(accumulator_dtype, jax.Array)  # np.dtype would take the array's own
     try:
-        dtype = np.dtype(accumulator_dtype)
+        dtype = np.dtype(object if is_array else accumulator_dtype)
     except TypeError:
         dtype = np.dtype(object)
     # JAX promotes no floats of 8 bits or fewer.
@@ -95,5 +96,7 @@ def check_accumulator_dtype(accumulator_dtype: DTypeLike | None) -> np.dtype[Any
         raise ValueError(
             "accumulator_dtype must be a floating-point or complex dtype of 16 bits or more, or "
             f"None for the parameters' own, got {accumulator_dtype!r}."
+            + " Under optax.inject_hyperparams give a string, or name it in static_args."
+            * is_array
         )
     return jax.dtypes.canonicalize_dtype(dtype)

@@ -6,7 +6,7 @@ import optax
 from jax.typing import ArrayLike, DTypeLike
 
 from rsgdm_optax._arguments import check_accumulator_dtype, check_decay, check_learning_rate
-from rsgdm_optax._buffers import keep_dtypes
+from rsgdm_optax._buffers import check_dtypes, keep_dtypes
 
 
 def sgdm(
@@ -42,11 +42,12 @@ def sgdm(
     Returns:
       An ``optax.GradientTransformation``. Updates have the gradients' shapes
       and dtypes, the buffer the parameters' shapes and shardings; none of them
-      changes from step to step.
+      changes from step to step, if gradients are sharded as the parameters are.
 
     Raises:
       ValueError: when built, if an argument is not as described; in ``init``, if
-        ``accumulator_dtype`` is real and a parameter is complex.
+        ``accumulator_dtype`` is real and a parameter is complex, or None and a
+        parameter is of an integer dtype.
 
     Memory:
       One buffer the size of the parameters.
@@ -103,11 +104,12 @@ def nesterov(
     Returns:
       An ``optax.GradientTransformation``. Updates have the gradients' shapes
       and dtypes, the buffer the parameters' shapes and shardings; none of them
-      changes from step to step.
+      changes from step to step, if gradients are sharded as the parameters are.
 
     Raises:
       ValueError: when built, if an argument is not as described; in ``init``, if
-        ``accumulator_dtype`` is real and a parameter is complex.
+        ``accumulator_dtype`` is real and a parameter is complex, or None and a
+        parameter is of an integer dtype.
 
     Memory:
       One buffer the size of the parameters.
@@ -146,12 +148,17 @@ def _momentum(
     def widen(g: jax.Array, _param: object) -> jax.Array:
         return g if buffer_dtype is None else g.astype(jnp.promote_types(g.dtype, buffer_dtype))
 
-    return keep_dtypes(
+    momentum = keep_dtypes(
         optax.chain(
             optax.stateless_with_tree_map(widen),
             optax.scale(1 - decay),
             optax.trace(decay, nesterov=nesterov, accumulator_dtype=buffer_dtype),
             optax.scale_by_learning_rate(check_learning_rate(learning_rate)),
-        ),
-        buffer_dtype,
+        )
     )
+
+    def init_fn(params: optax.Params) -> optax.OptState:
+        check_dtypes(params, buffer_dtype)
+        return momentum.init(params)
+
+    return optax.GradientTransformation(init_fn, momentum.update)

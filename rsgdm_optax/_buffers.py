@@ -20,24 +20,30 @@ def zero_buffer(params: optax.Params, dtype: np.dtype[Any] | None) -> optax.Upda
     Leaves may be arrays, Python scalars or `jax.ShapeDtypeStruct`s.
 
     Raises:
-      ValueError: if `dtype` is real and a parameter is complex.
+      ValueError: if the buffers' dtype could not hold averages of gradients.
     """
-    check_complex(params, dtype)
+    check_dtypes(params, dtype)
     # The dtype is always passed on: without it a weakly typed parameter would
     # give a weakly typed buffer, which the first update makes strong.
     return jax.tree.map(lambda leaf: jnp.zeros_like(leaf, dtype=dtype or _dtype(leaf)), params)
 
 
-def check_complex(params: optax.Params, dtype: np.dtype[Any] | None) -> None:
-    """Raises if a buffer of `dtype` would lose the imaginary part of a parameter."""
-    if dtype is None or jnp.issubdtype(dtype, jnp.complexfloating):
-        return
+def check_dtypes(params: optax.Params, dtype: np.dtype[Any] | None) -> None:
+    """Raises if a buffer would lose an imaginary part, or everything behind the point."""
+    is_complex = dtype is not None and jnp.issubdtype(dtype, jnp.complexfloating)
     for path, leaf in jax.tree_util.tree_leaves_with_path(params):
-        if jnp.issubdtype(_dtype(leaf), jnp.complexfloating):
-            where = jax.tree_util.keystr(path)
+        of = _dtype(leaf)
+        where = jax.tree_util.keystr(path)
+        the_parameter = f"the parameter{where and ' at ' + where} of dtype {of}"
+        if dtype is None and not jnp.issubdtype(of, jnp.inexact):
+            raise ValueError(
+                "accumulator_dtype must be given for parameters that are neither floating-point "
+                f"nor complex: got None for {the_parameter}."
+            )
+        if dtype is not None and not is_complex and jnp.issubdtype(of, jnp.complexfloating):
             raise ValueError(
                 "accumulator_dtype must be complex, or None, for complex parameters: got "
-                f"{dtype} for the parameter{where and ' at ' + where} of dtype {_dtype(leaf)}."
+                f"{dtype} for {the_parameter}."
             )
 
 
@@ -83,9 +89,7 @@ def cast(x: jax.Array, dtype: np.dtype[Any]) -> jax.Array:
     return x.astype(dtype)
 
 
-def keep_dtypes(
-    inner: optax.GradientTransformation, accumulator_dtype: np.dtype[Any] | None = None
-) -> optax.GradientTransformation:
+def keep_dtypes(inner: optax.GradientTransformation) -> optax.GradientTransformation:
     """`inner`, with updates in the gradients' dtypes and a state whose dtypes never change.
 
     Optax's own parts follow JAX's promotion instead: a float32 accumulator
@@ -97,7 +101,6 @@ def keep_dtypes(
         return jax.tree.map(lambda x, y: cast(x, y.dtype), tree, reference)
 
     def init_fn(params: optax.Params) -> optax.OptState:
-        check_complex(params, accumulator_dtype)
         state = inner.init(params)
         state = like(state, state)  # strongly typed, even for weakly typed parameters
         return jax.tree.map(

@@ -53,10 +53,11 @@ def scale_by_rsgdm_compact(
     :math:`n_t`            the outgoing updates
     =====================  ===================================================
 
-    The two forms agree, up to rounding, for finite gradients and a constant
-    ``decay``. With a decay that changes from step to step only `scale_by_rsgdm`
-    is Algorithm 1. A first gradient that is not finite stays in the paper's
-    averages for good, but leaves this one after a single update.
+    The two forms agree, up to rounding, for a constant ``decay`` and gradients
+    whose differences are finite in the buffers' dtype. With a decay that changes
+    from step to step only `scale_by_rsgdm` is Algorithm 1. A first gradient that is
+    not finite stays in the paper's averages for good, but with
+    ``first_difference="zero"`` it leaves this one after a single update.
 
     Args:
       decay: β, a real number in [0, 1). A JAX array (from
@@ -67,7 +68,8 @@ def scale_by_rsgdm_compact(
     Returns:
       An ``optax.GradientTransformation`` with state ``ScaleByRsgdmCompactState``.
       Updates have the gradients' shapes and dtypes, the buffer the parameters'
-      shapes and shardings; none of them changes from step to step.
+      shapes and shardings; none of them changes from step to step, if gradients
+      are sharded as the parameters are.
 
     Raises:
       ValueError: as `scale_by_rsgdm`.

@@ -62,20 +62,25 @@ def scale_by_rsgdm(
     Args:
       decay: β, a real number in [0, 1), the same for both averages. A JAX array
         (from ``optax.inject_hyperparams``) is used without being checked, in the
-        dtype it has: there 0.9 is 0.8984 if the parameters are bfloat16.
+        dtype it has: there 0.9 is 0.8984 if the parameters are bfloat16, unless
+        ``hyperparam_dtype=jnp.float32`` is given to it.
       first_difference: ``"zero"`` is the paper, which has no g₀. ``"gradient"``
-        takes g₀ = 0, so Δg₁ = g₁; RSGDM is then exactly EMA-form Nesterov momentum.
+        takes g₀ = 0, so Δg₁ = g₁; with a constant ``decay`` RSGDM is then exactly
+        EMA-form Nesterov momentum.
       accumulator_dtype: dtype of the three buffers; None keeps each parameter's
-        own.
+        own. Under ``optax.inject_hyperparams`` a string, or named in its
+        ``static_args``; float64 needs ``jax_enable_x64``.
 
     Returns:
       An ``optax.GradientTransformation`` with state ``ScaleByRsgdmState``.
       Updates have the gradients' shapes and dtypes, buffers the parameters'
-      shapes and shardings; none of them changes from step to step.
+      shapes and shardings; none of them changes from step to step, if gradients
+      are sharded as the parameters are.
 
     Raises:
       ValueError: when built, if an argument is not as described; in ``init``, if
-        ``accumulator_dtype`` is real and a parameter is complex.
+        ``accumulator_dtype`` is real and a parameter is complex, or None and a
+        parameter is of an integer dtype.
 
     Memory:
       Three buffers the size of the parameters, and one int32.
@@ -133,8 +138,8 @@ def scale_by_rsgdm(
         new_z = jax.tree.map(store, z, state.z)
 
         def keep(g: jax.Array, z: jax.Array, buffer: jax.Array) -> jax.Array:
-            # It is g: the count is never negative. But XLA cannot know that, and sees that z_t
-            # comes first, which reads the buffer: without it XLA copies the buffer, then g.
+            # Always g, as the count is never negative. XLA cannot know that, and so writes this
+            # buffer after z_t, which reads it; else it would copy the buffer, then g.
             return jnp.where(state.count < 0, store(z, buffer), store(g, buffer))
 
         return n, ScaleByRsgdmState(

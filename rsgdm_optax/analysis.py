@@ -208,7 +208,7 @@ def frequency_response(method: str, decay: ArrayLike, frequencies: npt.ArrayLike
 
 
 def stability_limit(method: str, decay: ArrayLike) -> float:
-    r"""The largest learning rate times curvature at which a quadratic is still descended.
+    r"""The learning rate times curvature below which a quadratic is descended.
 
     On :math:`\tfrac12 \lambda \theta^2` with learning rate :math:`\alpha`, the
     parameters stay bounded for :math:`\alpha\lambda` below

@@ -4,18 +4,22 @@ Each function takes one array's gradients, g₁ … g_T, and yields what the met
 steps along: n_t, m_t or N_t.
 """
 
+import itertools
 from collections.abc import Iterable, Iterator
 
 import numpy as np
 
 
 def rsgdm(
-    gradients: Iterable[np.ndarray], decay: float, first_difference: str = "zero"
+    gradients: Iterable[np.ndarray],
+    decay: float | list[float],
+    first_difference: str = "zero",
 ) -> Iterator[np.ndarray]:
-    """Algorithm 1."""
+    """Algorithm 1, with one decay or one for each step."""
     m = z = 0.0
     previous = None
-    for g in gradients:
+    decays = decay if isinstance(decay, list) else itertools.repeat(decay)
+    for g, decay in zip(gradients, decays, strict=False):
         if previous is not None:
             difference = g - previous
         else:

@@ -91,7 +91,9 @@ def test_compact(value):
 
 @pytest.mark.parametrize("factory", SCALE_BY + ALIASES)
 @pytest.mark.parametrize(
-    "dtype", [jnp.int32, jnp.float8_e4m3fn, "int8", bool, "float33", "bf16", 3, str], ids=repr
+    "dtype",
+    [jnp.int32, jnp.float8_e4m3fn, "int8", bool, "float33", "bf16", 3, str, jnp.ones(2)],
+    ids=repr,
 )
 def test_accumulator_dtype(factory, dtype):
     arguments = () if factory in SCALE_BY else (0.1,)
@@ -108,6 +110,30 @@ def test_real_accumulator_for_complex_parameters(factory):
     params = {"real": jnp.ones(2), "spectrum": jnp.ones(2, jnp.complex64)}
     with _raises("accumulator_dtype must be complex", "float32", "'spectrum'", "complex64"):
         transformation.init(params)
+
+
+@pytest.mark.parametrize("factory", SCALE_BY + ALIASES)
+@pytest.mark.parametrize("count", [1, np.arange(3), jnp.arange(3)], ids=repr)
+def test_integer_parameters_need_an_accumulator_dtype(factory, count):
+    arguments = () if factory in SCALE_BY else (1.0,)
+    params = {"weight": 1.0, "count": count}
+    with _raises("accumulator_dtype must be given", "None", "'count'", str(jnp.result_type(count))):
+        factory(*arguments).init(params)
+    gradient = {"weight": jnp.float32(0.0), "count": jnp.full(np.shape(count), 0.5)}
+    transformation = factory(*arguments, accumulator_dtype=jnp.float32)
+    state = transformation.init(params)
+    for _ in range(200):
+        updates, state = transformation.update(gradient, state)
+    np.testing.assert_allclose(np.abs(updates["count"]), 0.5, rtol=1e-5)
+
+
+def test_a_dtype_that_inject_hyperparams_takes_for_a_schedule():
+    optimizer = optax.inject_hyperparams(rsgdm)(0.1, accumulator_dtype=jnp.float32)
+    with _raises("accumulator_dtype", "got Array", "static_args"):
+        optimizer.init(jnp.ones(2))
+    optimizer = optax.inject_hyperparams(rsgdm)(0.1, accumulator_dtype="float32")
+    state = optimizer.init(jnp.ones(2, jnp.bfloat16))
+    assert optax.tree.get(state, "m").dtype == jnp.float32
 
 
 @pytest.mark.parametrize("factory", SCALE_BY + ALIASES)

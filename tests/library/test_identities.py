@@ -115,12 +115,34 @@ def test_total_offset_to_nesterov_is_decay_times_the_first_gradient():
 
 def test_forms_part_where_the_decay_changes():
     # Fact 2 holds for constant β only; this is why `compact` is documented as it is.
-    gradients = np.random.default_rng(1).standard_normal((11, 3))
+    gradients = np.random.default_rng(1).standard_normal((12, 3))
+    decays = [0.9 if t % 2 else 0.5 for t in range(12)]
+    exact = list(reference.rsgdm(gradients, decays))
 
-    def last_update(factory):
-        state = factory(0.9).init(jnp.zeros(3))
-        for g in gradients[:-1]:
-            _, state = factory(0.9).update(jnp.asarray(g), state)
-        return np.asarray(factory(0.5).update(jnp.asarray(gradients[-1]), state)[0])
+    def largest_error(factory):
+        errors = []
+        state = factory().init(jnp.zeros(3))
+        for g, decay, n in zip(gradients, decays, exact, strict=True):
+            update, state = factory(decay).update(jnp.asarray(g), state)
+            errors.append(np.max(np.abs(update - n)))
+        return max(errors)
 
-    assert np.max(np.abs(last_update(scale_by_rsgdm) - last_update(scale_by_rsgdm_compact))) > 0.01
+    assert largest_error(scale_by_rsgdm) < 1e-14
+    assert largest_error(scale_by_rsgdm_compact) > 0.01
+
+
+@pytest.mark.parametrize("first", [np.inf, np.nan])
+def test_only_the_compact_form_gets_rid_of_a_first_gradient_that_is_not_finite(first):
+    gradients = [first, 1.0, 1.0]
+
+    def are_finite(transformation):
+        state = transformation.init(jnp.zeros(()))
+        finite = []
+        for g in gradients:
+            update, state = transformation.update(jnp.asarray(g), state)
+            finite.append(bool(jnp.isfinite(update)))
+        return finite
+
+    assert are_finite(scale_by_rsgdm_compact()) == [False, True, True]
+    for keeps in (scale_by_rsgdm(), scale_by_rsgdm_compact(first_difference="gradient")):
+        assert are_finite(keeps) == [False, False, False]
