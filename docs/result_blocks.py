@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 
 import result_figures as figures
+from result_epochs import CONTROL, last_epochs
 from result_figures import Gallery
 from result_files import Results, Study, measured_on
 from result_measurements import correction, straying
@@ -13,6 +14,7 @@ from train.comparison import BASELINE, Difference
 from train.report import Report, curves
 from train.table import difference_text, markdown_table, paired
 from train.tune import rate_table
+from train.verdict import PRIMARY
 
 _NOTHING = "*Nothing has been run yet.*"
 
@@ -64,15 +66,14 @@ def studies(results: Results, gallery: Gallery) -> str:
 
 def _to_nesterov(study: Study) -> str:
     """RSGDM's differences to Nesterov's, where both had one rate: theory says that they are one."""
-    runs, evaluation = study.merged.by_optimizer(), study.table.evaluation
-    rates = {row.optimizer: row.learning_rate for row in study.table.rows}
-    if not {"rsgdm", "nesterov"} <= rates.keys() or rates["rsgdm"] != rates["nesterov"]:
+    if not study.share_rate(PRIMARY, CONTROL):
         return ""
-    pairs = paired(runs["rsgdm"], runs["nesterov"], evaluation)
+    runs = study.merged.by_optimizer()
+    pairs = paired(runs[PRIMARY], runs[CONTROL], study.table.evaluation)
     accuracy = difference_text(Difference.of(pairs.accuracy), 100, 2)
     loss = difference_text(Difference.of(pairs.loss), 1, 4)
     return (
-        f"\nrsgdm − nesterov, at one rate, {len(pairs.accuracy)} pairs, not tested: "
+        f"\n{PRIMARY} − {CONTROL}, at one rate, {len(pairs.accuracy)} pairs, not tested: "
         f"{accuracy} points of accuracy, {loss} in loss.\n"
     )
 
@@ -103,6 +104,10 @@ def tuning(results: Results, _gallery: Gallery) -> str:
     return "\n\n".join(blocks) or _NOTHING
 
 
+def _last_epochs(results: Results, _gallery: Gallery) -> str:
+    return last_epochs(results.studies) if results.studies else _NOTHING
+
+
 def _straying(results: Results, gallery: Gallery) -> str:
     return (
         "\n\n".join(straying(name, runs, gallery) for name, runs in results.straying.items())
@@ -121,6 +126,7 @@ def _correction(results: Results, gallery: Gallery) -> str:
 BLOCKS: dict[str, Callable[[Results, Gallery], str]] = {
     "summary": summary,
     "studies": studies,
+    "last epochs": _last_epochs,
     "tuning": tuning,
     "straying": _straying,
     "correction": _correction,

@@ -28,6 +28,11 @@ class Study:
         (self.merged,) = merge([folder])
         self.table: StudyTable = tabulate(self.merged, MARGIN_POINTS, name_folders=False)
 
+    def share_rate(self, one: str, other: str) -> bool:
+        """Whether both optimizers were run, at one rate."""
+        rates = {row.optimizer: row.learning_rate for row in self.table.rows}
+        return {one, other} <= rates.keys() and rates[one] == rates[other]
+
     @property
     def environments(self) -> list[dict[str, Any]]:
         return [run.environment for run in self.merged.runs]

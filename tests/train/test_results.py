@@ -29,9 +29,16 @@ def checkout(tmp_path):
     folder = tmp_path / "checkout"
     (folder / "docs").mkdir(parents=True)
     (folder / "README.md").write_text(MARKED.format("summary"))
-    blocks = ("studies", "tuning", "straying", "correction")
+    blocks = ("studies", "last epochs", "tuning", "straying", "correction")
     (folder / "docs" / "results.md").write_text("".join(MARKED.format(name) for name in blocks))
     return folder
+
+
+def _set_accuracy(run, accuracy):
+    """Gives a finished run another accuracy after its first epoch, which is not what counts."""
+    first, last = (run / "metrics.jsonl").read_text().splitlines(keepends=True)
+    line = json.loads(first) | {"test_accuracy": accuracy}
+    (run / "metrics.jsonl").write_text(json.dumps(line) + "\n" + last)
 
 
 def _study(folder, ahead=0.01, seeds=range(8), **settings):
@@ -130,6 +137,7 @@ def test_studies_become_tables_verdicts_and_figures(tmp_path, checkout):
     tuning = text[text.index("<!-- results: tuning -->") :]
     assert "### tuning/digits\n\n| rate | sgdm | rsgdm |\n| --- | --- | --- |\n| 0.125 |" in tuning
     assert text.count("*Nothing has been run yet.*") == 2
+    assert "| fashion/ema | rsgdm − sgdm | +0.05, +0.05 | +0.05 [" in text  # the diverged is out
     assert "empty" not in text
     for document, content in (("README.md", readme), ("docs/results.md", text)):
         links = re.findall(r"\]\(([^)]+\.svg)\)", content)
@@ -153,8 +161,36 @@ def test_rsgdm_stands_beside_nesterov_where_they_had_one_rate(tmp_path, checkout
         "rsgdm − nesterov, at one rate, 3 pairs, not tested: +2.00 [-0.48, +4.48] points of "
         "accuracy, +0.2300 [+0.2052, +0.2548] in loss."
     )
-    assert text.count(line) == text.count("rsgdm − nesterov") == 1
+    assert text.count(line) == text.count("rsgdm − nesterov, at") == 1
     assert text.index("### one") < text.index(line) < text.index("### two")
+
+
+def test_epochs_at_the_last_rate_stand_beside_the_last(tmp_path, checkout):
+    results = tmp_path / "results"
+    for folder, halve_every in (("all", 2), ("one", 1)):
+        for seed in range(3):
+            for optimizer, accuracy in (("rsgdm", 0.9), ("sgdm", 0.8), ("nesterov", 0.7)):
+                write_run(results / folder, optimizer, seed, accuracy, halve_every=halve_every)
+            _set_accuracy(results / folder / f"sgdm-seed{seed}", 0.8 - (seed + 1) / 100)
+    make_results.make_results(results, checkout)
+    text = (checkout / "docs" / "results.md").read_text()
+    assert "| all | 1 to 2 | 2.00 (3.00) | 0.00 (0.00) | 0.00 (0.00) |" in text
+    assert "| one | 2 | 0.00 (0.00) | 0.00 (0.00) | 0.00 (0.00) |" in text
+    # The epochs' means are ahead by 10.5, 11, 11.5: t of 2 degrees, 4.302653, times 0.5/√3.
+    assert "| all | rsgdm − sgdm | +12.00, +10.00 | +11.00 [+9.76, +12.24] |" in text
+    assert "| all | nesterov − sgdm | -8.00, -10.00 | -9.00 [-10.24, -7.76] |" in text
+    assert "| all | rsgdm − nesterov | +20.00, +20.00 | +20.00 (all alike) |" in text
+    assert "| one | rsgdm − sgdm | +10.00 | +10.00 (all alike) |" in text
+
+
+def test_the_calm_rate_is_the_highest_at_which_no_run_of_the_tuning_jumps():
+    jumps = {}
+    for rate, study in Results(ROOT / "results").tuning["tuning/fashion_mnist"].items():
+        ends = [
+            [line["validation_accuracy"] for line in run.metrics[-3:]] for run in study.merged.runs
+        ]
+        jumps[rate] = max(abs(b - a) for end in ends for a, b in itertools.pairwise(end))
+    assert max(rate for rate in jumps if all(jumps[r] <= 0.03 for r in jumps if r <= rate)) == 0.8
 
 
 def test_every_changed_number_is_noticed(tmp_path, checkout):
@@ -166,13 +202,13 @@ def test_every_changed_number_is_noticed(tmp_path, checkout):
     assert _all(checkout) == before
     run = study / "rsgdm-seed3"
     metrics, result = (run / name for name in ("metrics.jsonl", "result.json"))
-    # An earlier epoch stands in no table, but in a figure.
+    # An earlier epoch stands in a figure, and beside the last.
     lines = metrics.read_text().splitlines(keepends=True)
     accuracy = json.loads(lines[0])["test_accuracy"]
-    metrics.write_text(lines[0].replace(f"{accuracy}", "0.5") + lines[1])
+    _set_accuracy(run, 0.5)
     make_results.make_results(results, checkout)
     changed = {name for name, content in _all(checkout).items() if content != before[name]}
-    assert changed == {"docs/figures/results/digits-tuned-accuracy.svg"}
+    assert changed == {"docs/results.md", "docs/figures/results/digits-tuned-accuracy.svg"}
     # The last epoch stands in two files, which must agree.
     metrics.write_text(lines[0] + lines[1].replace(f"{accuracy}", "0.5"))
     with pytest.raises(InputError, match=r"its last line is not what result\.json says"):
