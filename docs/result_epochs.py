@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from result_files import Study
 
-from train.comparison import BASELINE, Difference, paired_differences
+from train.comparison import BASELINE, Difference
 from train.table import difference_text, markdown_table
 from train.verdict import PRIMARY
 
@@ -76,13 +76,11 @@ def _swing(accuracies: Accuracies) -> str:
 
 
 def _differences(one: Accuracies, other: Accuracies) -> list[str]:
-    seeds = one.keys() & other.keys()
+    seeds = sorted(one.keys() & other.keys())
     if not seeds:
         return ["none", "no pair"]
-    by_epoch = np.mean([one[seed] - other[seed] for seed in seeds], axis=0)
-    means = [{seed: float(np.mean(of[seed])) for seed in of} for of in (one, other)]
-    of_mean = Difference.of(paired_differences(*means))
-    return [
-        ", ".join(f"{100 * value:+.2f}" for value in by_epoch),
-        difference_text(of_mean, 100, 2),
-    ]
+    # Rounded as `paired_differences` does, so that the last epoch reads as in the other tables.
+    paired = np.round([one[seed] - other[seed] for seed in seeds], 12)
+    by_epoch = ", ".join(f"{100 * np.mean(after):+.2f}" for after in paired.T)
+    of_mean = Difference.of(np.round(np.mean(paired, axis=1), 12))
+    return [by_epoch, difference_text(of_mean, 100, 2)]
