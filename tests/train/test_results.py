@@ -218,6 +218,26 @@ def test_best_rates_by_the_mean_of_three_epochs_are_those_that_the_results_name(
     assert "0.8 for sgdm and nesterov and 1.6 for rsgdm" in " ".join(text.split())
 
 
+def test_the_text_on_the_measured_gradients_holds():
+    """First they turn from step to step, then they shrink; what docs/results.md says of both."""
+    for driver, beginning in (("rsgdm", 0.0), ("sgdm", 0.5)):
+        cosines, norms = [], []
+        for path in (ROOT / "results" / "correction" / "digits").glob(f"{driver}-seed*.json"):
+            run = json.loads(path.read_text())
+            squared, change = (np.array(run[f"{key}_squared"]) for key in ("gradient", "change"))
+            before, after = squared[:-1], squared[1:]
+            # ‖G − G′‖² = ‖G‖² + ‖G′‖² − 2·G·G′, from step 2 on
+            cosines.append((before + after - change[1:]) / 2 / np.sqrt(before * after))
+            norms.append(np.sqrt(squared.reshape(12, 10).mean(axis=1)))
+        median = [
+            float(np.median(np.array(cosines)[:, steps])) for steps in (slice(9), slice(29, 59))
+        ]
+        assert round(median[0], 1) == beginning
+        assert median[1] > 0.95
+        assert np.median(np.array(cosines)[:, 59:]) > 0.95
+        assert np.min([norm[2] / norm[5] for norm in norms]) > 3
+
+
 def test_every_changed_number_is_noticed(tmp_path, checkout):
     results = tmp_path / "results"
     study = _study(results / "digits" / "tuned")
