@@ -3,6 +3,7 @@
 import functools
 from typing import Any
 
+import chex
 import jax
 import numpy as np
 import optax
@@ -12,6 +13,8 @@ from tests.library import reference
 
 RATE = 0.1
 DECAY = 0.9
+STEPS = 12
+TOLERANCE = 16 * np.finfo(np.float32).eps  # gradients are up to about 3
 
 # name: (factory of learning rate and more, reference of gradients and decay)
 OPTIMIZERS = {
@@ -28,6 +31,11 @@ OPTIMIZERS = {
     "sgdm": (rsgdm_optax.sgdm, reference.sgdm),
     "nesterov": (rsgdm_optax.nesterov, reference.nesterov),
 }
+
+
+def make(name: str, rate: optax.ScalarOrSchedule = RATE, **options: Any) -> Any:
+    """The optimizer of this name."""
+    return OPTIMIZERS[name][0](rate, **options)
 
 
 def run(
@@ -57,3 +65,11 @@ def expected(name: str, gradients: list[Any], decay: float = DECAY, rate: float 
         jax.tree.unflatten(structure, row)
         for structure, row in zip(structures, zip(*columns, strict=True), strict=True)
     ]
+
+
+def assert_close(actual: Any, wanted: Any, atol: float = TOLERANCE) -> None:
+    """The same structure, and values that differ by no more than atol."""
+    chex.assert_trees_all_equal_structs(actual, wanted)
+    chex.assert_trees_all_close(
+        jax.tree.map(lambda x: np.asarray(x, np.float64), actual), wanted, rtol=0, atol=atol
+    )

@@ -1,4 +1,4 @@
-"""The contract: every optimizer × everything it must work with.
+"""The contract: every optimizer × everything it must work with, several devices apart.
 
 Updates are compared with the float64 reference, so that no check passes merely by running.
 """
@@ -13,16 +13,18 @@ import numpy as np
 import optax
 import pytest
 
-from tests.library.optimizers import DECAY, OPTIMIZERS, RATE, expected, run
-
-STEPS = 12
-TOLERANCE = 16 * np.finfo(np.float32).eps  # gradients are up to about 3
+from tests.library.optimizers import (
+    DECAY,
+    OPTIMIZERS,
+    RATE,
+    STEPS,
+    assert_close,
+    expected,
+    make,
+    run,
+)
 
 pytestmark = pytest.mark.parametrize("name", OPTIMIZERS)
-
-
-def _make(name, rate=RATE, **options):
-    return OPTIMIZERS[name][0](rate, **options)
 
 
 def _gradients(steps=STEPS, dtype=jnp.float32, seed=0):
@@ -33,33 +35,26 @@ def _gradients(steps=STEPS, dtype=jnp.float32, seed=0):
     return [jax.tree.map(draw, shapes, is_leaf=is_shape) for _ in range(steps)]
 
 
-def _assert_close(actual, wanted, atol=TOLERANCE):
-    chex.assert_trees_all_equal_structs(actual, wanted)
-    chex.assert_trees_all_close(
-        jax.tree.map(lambda x: np.asarray(x, np.float64), actual), wanted, rtol=0, atol=atol
-    )
-
-
 def _avals(tree):
     return jax.tree.map(lambda x: (x.shape, x.dtype, x.weak_type), tree)
 
 
 def test_jit_equals_no_jit_and_the_reference(name):
     gradients = _gradients()
-    optimizer = _make(name)
+    optimizer = make(name)
     state = optimizer.init(gradients[0])
     plain = []
     for g in gradients:
         update, state = optimizer.update(g, state)
         plain.append(update)
-    _assert_close(plain, expected(name, gradients, rate=RATE))
-    _assert_close(run(optimizer, gradients), expected(name, gradients, rate=RATE))
+    assert_close(plain, expected(name, gradients, rate=RATE))
+    assert_close(run(optimizer, gradients), expected(name, gradients, rate=RATE))
 
 
 def test_second_call_does_not_recompile(name):
     # Weakly typed parameters, as jnp.asarray(1.0) makes them, are the usual way to go wrong.
     params = {"strong": jnp.ones(3), "weak": jnp.asarray(1.0)}
-    optimizer = _make(name)
+    optimizer = make(name)
 
     update = jax.jit(optimizer.update)
     gradient = jax.tree.map(lambda p: jnp.ones(p.shape, p.dtype), params)
@@ -91,7 +86,7 @@ def test_inject_hyperparams(name, decay):
         rate = 0.5**t
         state.hyperparams["learning_rate"] = jnp.asarray(rate, jnp.float32)
         updates, state = update(g, state)
-        _assert_close(updates, jax.tree.map(lambda n, rate=rate: rate * n, wanted[t]))
+        assert_close(updates, jax.tree.map(lambda n, rate=rate: rate * n, wanted[t]))
     assert len(traces) == 1
 
 
@@ -107,7 +102,7 @@ def test_inject_hyperparams_and_bfloat16(name, hyperparam_dtype, decay):
         run(optimizer, gradients, gradients[0]), expected(name, gradients, decay), strict=True
     ):
         assert {leaf.dtype for leaf in jax.tree.leaves(updates)} == {jnp.dtype(jnp.bfloat16)}
-        _assert_close(updates, wanted, atol=rounded)
+        assert_close(updates, wanted, atol=rounded)
     state = optimizer.init(gradients[0])
     assert float(state.hyperparams["decay"]) == pytest.approx(decay, rel=1e-7)
 
@@ -116,22 +111,22 @@ def test_schedule(name):
     gradients = _gradients()
     schedule = optax.piecewise_constant_schedule(1.0, {4: 0.5, 8: 0.5})
     wanted = expected(name, gradients)
-    for t, updates in enumerate(run(_make(name, schedule), gradients)):
+    for t, updates in enumerate(run(make(name, schedule), gradients)):
         rate = 0.5 ** (t // 4)
-        _assert_close(updates, jax.tree.map(lambda n, rate=rate: rate * n, wanted[t]))
+        assert_close(updates, jax.tree.map(lambda n, rate=rate: rate * n, wanted[t]))
 
 
 def test_chain_with_weight_decay(name):
     gradients = _gradients()
     params = _gradients(1, seed=1)[0]
-    optimizer = optax.chain(optax.add_decayed_weights(0.1), _make(name))
+    optimizer = optax.chain(optax.add_decayed_weights(0.1), make(name))
     decayed = [jax.tree.map(lambda g, p: g + 0.1 * p, g, params) for g in gradients]
-    _assert_close(run(optimizer, gradients, params), expected(name, decayed, rate=RATE))
+    assert_close(run(optimizer, gradients, params), expected(name, decayed, rate=RATE))
 
 
 def test_vmap(name):
     lanes = [_gradients(seed=seed) for seed in range(3)]
-    optimizer = _make(name)
+    optimizer = make(name)
     stack = lambda *leaves: jnp.stack(leaves)  # noqa: E731
     batched = [jax.tree.map(stack, *rows) for rows in zip(*lanes, strict=True)]
     state = jax.vmap(optimizer.init)(batched[0])
@@ -139,12 +134,12 @@ def test_vmap(name):
         updates, state = jax.vmap(optimizer.update)(g, state)
         for lane, gradients in enumerate(lanes):
             wanted = expected(name, gradients, rate=RATE)[t]
-            _assert_close(jax.tree.map(lambda x, lane=lane: x[lane], updates), wanted)
+            assert_close(jax.tree.map(lambda x, lane=lane: x[lane], updates), wanted)
 
 
 def test_scan(name):
     gradients = _gradients()
-    optimizer = _make(name)
+    optimizer = make(name)
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *gradients)
 
     def body(state, g):
@@ -153,12 +148,12 @@ def test_scan(name):
 
     _, updates = jax.lax.scan(body, optimizer.init(gradients[0]), stacked)
     for t, wanted in enumerate(expected(name, gradients, rate=RATE)):
-        _assert_close(jax.tree.map(lambda x, t=t: x[t], updates), wanted)
+        assert_close(jax.tree.map(lambda x, t=t: x[t], updates), wanted)
 
 
 def test_gradient_through_the_update(name, x64):
     # θ ↦ loss after five steps on a quadratic: linear in θ, so a unit step is its exact derivative.
-    optimizer = _make(name)
+    optimizer = make(name)
     curvature = jnp.array([1.0, 3.0])
 
     def final(params):
@@ -179,20 +174,20 @@ def test_gradient_through_the_update(name, x64):
 def test_donated_buffers(name):
     gradients = _gradients()
     wanted = expected(name, gradients, rate=RATE)
-    optimizer = _make(name)
+    optimizer = make(name)
     state = optimizer.init(gradients[0])
     update = jax.jit(optimizer.update, donate_argnums=(0, 1))
     for t, g in enumerate(gradients):
         old = jax.tree.leaves(state)
         updates, state = update(g, state)
-        _assert_close(updates, wanted[t])
+        assert_close(updates, wanted[t])
         # Nothing of the old state may be in use still; on CPU donation is honoured.
         assert all(leaf.is_deleted() for leaf in old)
 
 
 @pytest.mark.parametrize("gradients_are_arguments", [False, True])
 def test_donated_buffers_are_not_copied(name, gradients_are_arguments):
-    optimizer = _make(name)
+    optimizer = make(name)
 
     def step(params, state, given):
         gradients = given if gradients_are_arguments else jnp.cos(params * given) * given
@@ -212,32 +207,32 @@ def test_donated_buffers_are_not_copied(name, gradients_are_arguments):
 def test_masked(name):
     gradients = _gradients()
     mask = {"w": True, "b": [False, None, False]}
-    updates = run(optax.masked(_make(name), mask), gradients)
+    updates = run(optax.masked(make(name), mask), gradients)
     for t, wanted in enumerate(expected(name, gradients, rate=RATE)):
-        _assert_close(updates[t]["w"], wanted["w"])
+        assert_close(updates[t]["w"], wanted["w"])
         chex.assert_trees_all_equal(updates[t]["b"], gradients[t]["b"])
 
 
 def test_partition(name):
     gradients = _gradients()
     optimizer = optax.partition(
-        {"ours": _make(name), "frozen": optax.set_to_zero()},
+        {"ours": make(name), "frozen": optax.set_to_zero()},
         {"w": "ours", "b": ["frozen", None, "ours"]},
     )
     updates = run(optimizer, gradients)
     for t, wanted in enumerate(expected(name, gradients, rate=RATE)):
-        _assert_close(updates[t]["w"], wanted["w"])
-        _assert_close(updates[t]["b"][2], wanted["b"][2])
+        assert_close(updates[t]["w"], wanted["w"])
+        assert_close(updates[t]["b"][2], wanted["b"][2])
         np.testing.assert_array_equal(updates[t]["b"][0], 0.0)
 
 
 def test_multi_steps(name):
     gradients = _gradients()
-    optimizer = optax.MultiSteps(_make(name), every_k_schedule=2).gradient_transformation()
+    optimizer = optax.MultiSteps(make(name), every_k_schedule=2).gradient_transformation()
     updates = run(optimizer, gradients)
     pairs = zip(gradients[::2], gradients[1::2], strict=True)
     means = [jax.tree.map(lambda a, b: (a + b) / 2, *pair) for pair in pairs]
-    _assert_close(updates[1::2], expected(name, means, rate=RATE))
+    assert_close(updates[1::2], expected(name, means, rate=RATE))
     for skipped in updates[::2]:
         chex.assert_trees_all_equal(skipped, jax.tree.map(jnp.zeros_like, skipped))
 
@@ -245,9 +240,9 @@ def test_multi_steps(name):
 def test_apply_if_finite(name):
     gradients = _gradients()
     broken = jax.tree.map(lambda g: g * jnp.nan, gradients[0])
-    optimizer = optax.apply_if_finite(_make(name), max_consecutive_errors=3)
+    optimizer = optax.apply_if_finite(make(name), max_consecutive_errors=3)
     updates = run(optimizer, [*gradients[:5], broken, *gradients[5:]])
-    _assert_close(updates[:5] + updates[6:], expected(name, gradients, rate=RATE))
+    assert_close(updates[:5] + updates[6:], expected(name, gradients, rate=RATE))
     chex.assert_trees_all_equal(updates[5], jax.tree.map(jnp.zeros_like, updates[5]))
 
 
@@ -255,7 +250,7 @@ def test_lookahead(name):
     # Fast weights take our steps; every third step both fall back to the slow ones' new place.
     gradients = _gradients()
     start = _gradients(1, seed=1)[0]
-    optimizer = optax.lookahead(_make(name), sync_period=3, slow_step_size=0.5)
+    optimizer = optax.lookahead(make(name), sync_period=3, slow_step_size=0.5)
     params = optax.LookaheadParams.init_synced(start)
     state = optimizer.init(params)
     fast = slow = jax.tree.map(lambda p: np.asarray(p, np.float64), start)
@@ -265,13 +260,13 @@ def test_lookahead(name):
         fast = jax.tree.map(np.add, fast, step)
         if t % 3 == 2:
             fast = slow = jax.tree.map(lambda s, f: s + 0.5 * (f - s), slow, fast)
-        _assert_close(params.fast, fast)
-        _assert_close(params.slow, slow)
+        assert_close(params.fast, fast)
+        assert_close(params.slow, slow)
 
 
 def test_tree_get(name):
     gradients = _gradients()
-    optimizer = optax.chain(optax.clip_by_global_norm(1e6), _make(name))
+    optimizer = optax.chain(optax.clip_by_global_norm(1e6), make(name))
     state = optimizer.init(gradients[0])
     for g in gradients:
         _, state = optimizer.update(g, state)
@@ -285,7 +280,7 @@ def test_tree_get(name):
 
 def test_map_params(name):
     params = _gradients(1)[0]
-    optimizer = _make(name)
+    optimizer = make(name)
     state = optimizer.init(params)
     mapped = optax.tree.map_params(optimizer, lambda leaf: leaf + 1.0, state)
     buffers = {"rsgdm": 3, "rsgdm_gradient": 3}.get(name, 1)
@@ -296,29 +291,29 @@ def test_map_params(name):
 def test_abstract_init(name):
     params = _gradients(1)[0]
     abstract = jax.tree.map(lambda p: jax.ShapeDtypeStruct(p.shape, p.dtype), params)
-    optimizer = _make(name)
+    optimizer = make(name)
     state = optimizer.init(params)
     chex.assert_trees_all_equal(optimizer.init(abstract), state)
     assert jax.eval_shape(optimizer.init, abstract) == jax.eval_shape(lambda: state)
 
 
 def test_python_scalars_as_parameters(name):
-    optimizer = _make(name)
+    optimizer = make(name)
     state = optimizer.init({"a": 1.0})
     for t, wanted in enumerate(expected(name, [{"a": np.float32(t)} for t in range(5)], rate=RATE)):
         updates, state = optimizer.update({"a": jnp.float32(t)}, state)
-        _assert_close(updates, wanted)
+        assert_close(updates, wanted)
 
 
 def test_strict_dtype_promotion(name):
     with jax.numpy_dtype_promotion("strict"):
         gradients = _gradients(dtype=jnp.bfloat16)
-        optimizer = _make(name)
+        optimizer = make(name)
         state = optimizer.init(gradients[0])
         for g in gradients:
             updates, state = optimizer.update(g, state)
     wanted = expected(name, gradients, rate=RATE)[-1]
-    _assert_close(updates, wanted, atol=2 * RATE * float(jnp.finfo(jnp.bfloat16).eps))
+    assert_close(updates, wanted, atol=2 * RATE * float(jnp.finfo(jnp.bfloat16).eps))
 
 
 DTYPES = {
@@ -334,7 +329,7 @@ CASES = [(dtype, acc) for dtype, accs in DTYPES.items() for acc in (None, *accs)
 @pytest.mark.parametrize(("dtype", "accumulator_dtype"), CASES)
 def test_dtypes(name, dtype, accumulator_dtype, x64):
     gradients = _gradients(dtype=dtype)
-    optimizer = _make(name, accumulator_dtype=accumulator_dtype)
+    optimizer = make(name, accumulator_dtype=accumulator_dtype)
     state = optimizer.init(gradients[0])
     before = _avals(state)
     buffer_dtype = jnp.dtype(accumulator_dtype or dtype)
@@ -359,7 +354,7 @@ def test_dtypes(name, dtype, accumulator_dtype, x64):
 )
 def test_gradients_of_another_dtype_than_the_parameters(name, params_dtype, gradient_dtype):
     params = _gradients(1, params_dtype)[0]
-    optimizer = _make(name)
+    optimizer = make(name)
     state = optimizer.init(params)
     before = _avals(state)
     gradients = _gradients(3, gradient_dtype)
@@ -367,112 +362,22 @@ def test_gradients_of_another_dtype_than_the_parameters(name, params_dtype, grad
         updates, state = optimizer.update(g, state, params)
         assert _avals(state) == before
         assert {leaf.dtype for leaf in jax.tree.leaves(updates)} == {jnp.dtype(gradient_dtype)}
-        _assert_close(updates, wanted, atol=2 * RATE * float(jnp.finfo(jnp.bfloat16).eps))
+        assert_close(updates, wanted, atol=2 * RATE * float(jnp.finfo(jnp.bfloat16).eps))
 
 
-@pytest.mark.parametrize("make", [np.float64, float], ids=["numpy", "python"])
-def test_gradients_that_are_not_jax_arrays(name, make):
+@pytest.mark.parametrize("number", [np.float64, float], ids=["numpy", "python"])
+def test_gradients_that_are_not_jax_arrays(name, number):
     values = np.random.default_rng(0).standard_normal(STEPS)
-    optimizer = _make(name)
-    state = optimizer.init({"a": make(1.0)})
+    optimizer = make(name)
+    state = optimizer.init({"a": number(1.0)})
     for t, wanted in enumerate(expected(name, [{"a": np.float64(v)} for v in values], rate=RATE)):
-        updates, state = optimizer.update({"a": make(values[t])}, state)
+        updates, state = optimizer.update({"a": number(values[t])}, state)
         assert updates["a"].dtype == jnp.float32
-        _assert_close(updates, wanted)
+        assert_close(updates, wanted)
 
 
 def test_float16_does_not_overflow_in_the_average(name):
     # Heavy-ball buffers are 1/(1−β) times as large as the gradients.
     gradients = [{"a": np.full(3, 1e4, np.float16)} for _ in range(60)]
-    updates = run(_make(name, 1e-3), gradients)
+    updates = run(make(name, 1e-3), gradients)
     np.testing.assert_allclose(updates[-1]["a"], -10.0, rtol=0.05)
-
-
-# Eight virtual devices. Waiting for each step keeps virtual CPU devices from starving each other.
-
-
-def _sharded(axis_type):
-    mesh = jax.make_mesh((8,), ("x",), axis_types=(axis_type,))
-    # Rows over the devices; each mode has its own normal form of trailing unsharded axes.
-    padded = axis_type == jax.sharding.AxisType.Explicit
-    spec = {
-        "w": jax.sharding.PartitionSpec("x", *[None] * padded),
-        "b": jax.sharding.PartitionSpec(*[None] * padded),
-    }
-    return mesh, {k: jax.sharding.NamedSharding(mesh, s) for k, s in spec.items()}
-
-
-def _wide_gradients():
-    rng = np.random.default_rng(0)
-    return [
-        {
-            "w": rng.standard_normal((16, 3)).astype(np.float32),
-            "b": rng.standard_normal(3).astype(np.float32),
-        }
-        for _ in range(STEPS)
-    ]
-
-
-@pytest.mark.parametrize("axis_type", ["Auto", "Explicit"])
-@pytest.mark.parametrize("rate", [RATE, lambda _: RATE], ids=["rate", "schedule"])
-def test_sharding_over_eight_devices(name, axis_type, rate):
-    mesh, shardings = _sharded(getattr(jax.sharding.AxisType, axis_type))
-    mesh_devices = set(mesh.devices.flat)
-    gradients = _wide_gradients()
-    optimizer = _make(name, rate)
-    params = jax.device_put(gradients[0], shardings)
-    abstract = jax.tree.map(
-        lambda p, s: jax.ShapeDtypeStruct(p.shape, p.dtype, sharding=s), params, shardings
-    )
-    update = jax.jit(optimizer.update)
-    for state in (optimizer.init(params), optimizer.init(abstract)):
-        assert all(leaf.sharding.device_set == mesh_devices for leaf in jax.tree.leaves(state))
-        before = jax.tree.map(lambda leaf: leaf.sharding, state)
-        for g, wanted in zip(gradients, expected(name, gradients, rate=RATE), strict=True):
-            updates, state = jax.block_until_ready(update(jax.device_put(g, shardings), state))
-            _assert_close(updates, wanted)
-            assert updates["w"].sharding == shardings["w"]
-            assert jax.tree.map(lambda leaf: leaf.sharding, state) == before
-        rows = [leaf for leaf in jax.tree.leaves(state) if leaf.shape == (16, 3)]
-        assert rows
-        assert all(leaf.addressable_shards[0].data.shape == (2, 3) for leaf in rows)
-    assert update._cache_size() == 1
-
-
-@pytest.mark.parametrize("rate", [RATE, lambda _: RATE], ids=["rate", "schedule"])
-def test_parameters_put_on_one_device(name, rate):
-    # Committed to it, as after jax.device_put; and not to the default one.
-    device = jax.devices()[3]
-    params = jax.device_put({"w": jnp.ones((4, 3))}, device)
-    optimizer = _make(name, rate)
-    update = jax.jit(optimizer.update)
-    state = optimizer.init(params)
-    for _ in range(3):
-        assert all(leaf.devices() == {device} for leaf in jax.tree.leaves(state))
-        _, state = update(params, state)
-    assert update._cache_size() == 1
-
-
-def test_shard_map(name):
-    mesh, _ = _sharded(jax.sharding.AxisType.Auto)
-    gradients = [g["w"] for g in _wide_gradients()]
-    optimizer = _make(name)
-    state = optimizer.init(jnp.asarray(gradients[0]))
-    rows, whole = jax.sharding.PartitionSpec("x"), jax.sharding.PartitionSpec()
-    specs = jax.tree.map(lambda leaf: rows if leaf.ndim else whole, state)
-    update = jax.jit(
-        jax.shard_map(optimizer.update, mesh=mesh, in_specs=(rows, specs), out_specs=(rows, specs))
-    )
-    for g, wanted in zip(gradients, expected(name, gradients, rate=RATE), strict=True):
-        updates, state = jax.block_until_ready(update(g, state))
-        _assert_close(updates, wanted)
-
-
-def test_pmap(name):
-    gradients = [g["w"].reshape(8, 2, 3) for g in _wide_gradients()]
-    optimizer = _make(name)
-    state = jax.pmap(optimizer.init)(gradients[0])
-    update = jax.pmap(optimizer.update)
-    for g, wanted in zip(gradients, expected(name, gradients, rate=RATE), strict=True):
-        updates, state = jax.block_until_ready(update(g, state))
-        _assert_close(updates, wanted)

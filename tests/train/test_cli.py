@@ -1,8 +1,7 @@
-"""The commands as a user types them: exit status, one clear line, nothing overwritten."""
+"""The program as a user types it: exit status, one clear line, nothing overwritten."""
 
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -11,17 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.train.made_up import write_run
-from train import cifar, command, report, tune
+from tests.train.commands import status
+from train import cifar, tune
 
 ROOT = Path(__file__).parents[2]
-
-
-def _status(program, arguments, monkeypatch):
-    """Exit status of a program, run in this process."""
-    name = f"{program.__name__.rpartition('.')[2]}.py"
-    monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
-    return command.outcome(name, program.main)
 
 
 def _run(*words, **options):
@@ -96,7 +88,7 @@ BAD = {
 @pytest.mark.parametrize("options", BAD)
 def test_bad_options(options, no_tfds, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert _status(cifar, ["--preset", "demo", *options.split()], monkeypatch) == 2
+    assert status(cifar, ["--preset", "demo", *options.split()], monkeypatch) == 2
     out, err = capsys.readouterr()
     assert out == ""
     assert err.startswith("cifar.py: ")
@@ -106,7 +98,7 @@ def test_bad_options(options, no_tfds, tmp_path, capsys, monkeypatch):
 
 
 def test_the_default_preset_is_cifar10(no_tfds, capsys, monkeypatch):
-    assert _status(cifar, [], monkeypatch) == 2
+    assert status(cifar, [], monkeypatch) == 2
     assert "put the official cifar-10-binary.tar.gz into a folder" in capsys.readouterr().err
 
 
@@ -115,7 +107,7 @@ def test_output_that_cannot_be_made(program, tmp_path, capsys, monkeypatch):
     (tmp_path / "file").write_text("mine")
     options = ["--rates", "0.1", "--validation-examples", "100"] if program is tune else []
     options += ["--preset", "demo", "--output", tmp_path / "file" / "study"]
-    assert _status(program, options, monkeypatch) == 2
+    assert status(program, options, monkeypatch) == 2
     _, err = capsys.readouterr()
     assert err.count("\n") == 1
     assert str(tmp_path / "file" / "study") in err
@@ -141,7 +133,7 @@ SMALL = (
 
 
 def test_rates_of_single_optimizers_need_names(capsys, monkeypatch):
-    assert _status(cifar, SMALL, monkeypatch) == 2
+    assert status(cifar, SMALL, monkeypatch) == 2
     assert "'0.5' is not NAME=VALUE" in capsys.readouterr().err
 
 
@@ -225,157 +217,3 @@ def test_divergence_exits_with_3(tmp_path):
     assert done.returncode == 3, done.stderr
     assert "sgdm-seed0 diverged: the loss was not finite at step" in done.stderr
     assert "0 + 1 diverged" in done.stdout
-
-
-def test_report_on_something_else(tmp_path, capsys, monkeypatch):
-    for arguments, why in (
-        ([tmp_path / "nowhere"], "does not exist"),
-        ([tmp_path], "holds no finished run"),
-        ([Path(__file__)], "is a file"),
-        ([], "required: STUDY"),
-        ([tmp_path, tmp_path], "--output: missing"),
-    ):
-        assert _status(report, arguments, monkeypatch) == 2
-        _, err = capsys.readouterr()
-        assert why in err
-        assert err.count("\n") == 1
-
-
-@pytest.mark.parametrize(
-    ("options", "why"),
-    [
-        (["--margin", "wide"], "margin: 'wide' is not a number"),
-        (["--margin", "0"], "margin: 0.0 is not a number of points above 0, below 100"),
-        (["--output", "mine"], "--output: mine holds thesis.txt, which is no part of a report"),
-        (["--outpu", "mine"], "unrecognized arguments: --outpu"),
-    ],
-)
-def test_bad_options_of_a_report(options, why, study, tmp_path, capsys, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "thesis.txt").write_text("mine")
-    before = (study / "report" / "table.md").stat()
-    assert _status(report, [study, *options], monkeypatch) == 2
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert err.startswith("report.py: ")
-    assert err.count("\n") == 1
-    assert why in err
-    assert (study / "report" / "table.md").stat() == before
-
-
-def test_report_on_several_studies(tmp_path, capsys, monkeypatch):
-    for folder, seeds in (("a", range(3)), ("b", range(3, 8))):
-        for seed in seeds:
-            write_run(tmp_path / folder, "sgdm", seed, 0.9 + seed / 1000)
-            write_run(tmp_path / folder, "rsgdm", seed, 0.91 + seed * seed / 10000)
-    write_run(tmp_path / "c", "sgdm", 0, 0.8, lr_convention="heavy_ball")
-    options = ["--output", tmp_path / "all", "--margin", "0.5"]
-    folders = [tmp_path / name for name in "abc"]
-    assert _status(report, [*folders, *options], monkeypatch) == 0
-    out = capsys.readouterr().out
-    assert "Table 1: lr_convention ema" in out
-    assert "rsgdm − sgdm (test accuracy, margin ±0.5 points): better; size " in out
-    assert "Table 2: lr_convention heavy_ball" in out
-    assert f"Report and figures: {tmp_path / 'all'}\n" in out
-
-
-def test_tables_are_readable_in_100_columns(tmp_path, capsys, monkeypatch):
-    for k, name in enumerate(("sgdm", "rsgdm", "rsgdm_compact")):
-        for seed in range(12):
-            loss = 0.25 + (3 + k) * seed % 5 / 100
-            write_run(tmp_path / "s", name, seed, 0.9 + (2 + k) * seed % 7 / 100, loss=loss)
-    write_run(tmp_path / "s", "sgdm", 12, None)
-    write_run(tmp_path / "s", "rsgdm", 12, 0.9)
-    monkeypatch.setenv("TTY_COMPATIBLE", "1")
-    monkeypatch.setenv("COLUMNS", "100")
-    assert _status(report, [tmp_path / "s"], monkeypatch) == 0
-    out = re.sub("\x1b[^m]*m", "", capsys.readouterr().out)
-    assert all(len(line) <= 100 for line in out.splitlines() if "Report" not in line)
-    interval, p = r"[+-][\d.]+ \[[+-][\d.]+, [+-][\d.]+\]", r"\d\.\d{4}"
-    for cells in (
-        rf"rsgdm +accuracy +12 of 13 +{interval} +{p} +primary +{p} +\d+",
-        rf"rsgdm_compact +loss +12 +{interval} +{p} +{p} *$",
-        r"sgdm +0\.5 +12 \+ 1 diverged +[\d.]+ ± [\d.]+ +[\d.]+ ± [\d.]+ +[\d.]+ ± [\d.]+ *$",
-    ):
-        assert re.search(f"^ *{cells}", out, re.M), cells
-
-
-DAMAGES = {
-    "metrics.jsonl": [None, b"", b"{}\n", b"\xff\xfe", b'{"epoch": 1'],
-    "result.json": [b"", b"{}", b"[]", b'{"status": "done"}', b"\xff"],
-    "config.json": [b"", b"{}", b"[]", b"null", b"\xff"],
-    "environment.json": [None, b"", b"[]", b"{}"],
-}
-
-
-@pytest.mark.parametrize(
-    ("name", "content"), [(name, content) for name in DAMAGES for content in DAMAGES[name]]
-)
-def test_report_on_a_damaged_study(name, content, study, capsys, monkeypatch):
-    path = study / "sgdm-seed0" / name
-    path.unlink() if content is None else path.write_bytes(content)
-    before = (study / "report" / "table.md").stat()
-    assert _status(report, [study], monkeypatch) == 2
-    _, err = capsys.readouterr()
-    assert f"{path}: damaged, " in err
-    assert err.count("\n") == 1
-    assert (study / "report" / "table.md").stat() == before
-
-
-def test_report_on_a_run_that_lost_an_epoch(study, capsys, monkeypatch):
-    path = study / "sgdm-seed0" / "metrics.jsonl"
-    path.write_text(path.read_text().splitlines()[1] + "\n")
-    assert _status(report, [study], monkeypatch) == 2
-    assert "does not hold the epochs 1 to 2" in capsys.readouterr().err
-
-
-def test_report_on_runs_that_do_not_belong_together(study, capsys, monkeypatch):
-    shutil.copytree(study / "sgdm-seed0", study / "sgdm-seed7")
-    assert _status(report, [study], monkeypatch) == 2
-    assert "sgdm-seed7: holds the run sgdm-seed0" in capsys.readouterr().err
-    config = study / "sgdm-seed7" / "config.json"
-    config.write_text(config.read_text().replace('"seed": 0', '"seed": 7'))
-    assert _status(report, [study], monkeypatch) == 0
-    config.write_text(config.read_text().replace('"decay": 0.9', '"decay": 0.8'))
-    capsys.readouterr()
-    assert _status(report, [study], monkeypatch) == 2
-    assert "are not of one study; decay is 0.8 and 0.9" in capsys.readouterr().err
-
-
-TUNING = [
-    *("--preset", "demo", "--train-examples", "256", "--validation-examples", "100"),
-    *("--epochs", "2", "--seeds", "1", "--optimizers", "sgdm", "rsgdm"),
-]
-
-
-def test_tuning_chooses_on_validation_examples(tmp_path, capsys, monkeypatch):
-    output = tmp_path / "tuning"
-    assert _status(tune, ["--rates", "0.5", "1e-9", *TUNING, "--output", output], monkeypatch) == 0
-    table = capsys.readouterr().out
-    assert (output / "tuning.md").read_text() == table
-    good, bad = (line for line in table.splitlines() if line.startswith(("| 0.5", "| 1e-09")))
-    assert good.count("**") == 4
-    assert "**" not in bad
-
-
-@pytest.mark.parametrize(
-    ("options", "why"),
-    [
-        ("--rates 0.5 --preset demo", "rates are not chosen on test data"),
-        ("--rates 0.5 0.5", "rates: one is given twice"),
-        ("--rates 0.5 fast", "'fast' is not a number"),
-        ("--rates 0.5 -1", "-1.0 is not a positive number"),
-        ("--rates 0.5 --learning-rate 0.1", "the grid is given by --rates"),
-        ("--rates 0.5 --batch-size 512", "batch_size: 512 is more than"),
-        ("", "required: --rates"),
-    ],
-)
-def test_bad_tuning(options, why, tmp_path, capsys, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    words = options.split() if "demo" in options else [*TUNING, *options.split()]
-    assert _status(tune, words, monkeypatch) == 2
-    _, err = capsys.readouterr()
-    assert why in err
-    assert err.count("\n") == 1
-    assert not list(tmp_path.iterdir())

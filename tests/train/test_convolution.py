@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from jax import lax
 
+from tests.train.commands import status
 from tests.train.conftest import small
 from tests.train.runs import arrays, metrics
-from tests.train.test_cli import _status
 from train import cifar
 from train.convolution import VARIABLE, choose, compiler_options, convolution
 from train.resnet import MODELS
@@ -145,6 +145,6 @@ def test_switched_off_a_study_is_the_same_up_to_rounding(tmp_path, monkeypatch):
 def test_an_unknown_choice(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv(VARIABLE, "yes")
     options = ["--preset", "demo", "--output", tmp_path / "study"]
-    assert _status(cifar, options, monkeypatch) == 2
+    assert status(cifar, options, monkeypatch) == 2
     assert f"{VARIABLE}: 'yes' is unknown; allowed: fast, xla" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())

@@ -5,18 +5,18 @@ import re
 import jax
 import pytest
 
-from tests.train.test_cli import _status
+from tests.train.commands import status
 from train import gpu_check
 
 
 @pytest.mark.skipif(jax.default_backend() == "gpu", reason="there is a GPU")
 def test_without_a_gpu(capsys, monkeypatch):
-    assert _status(gpu_check, [], monkeypatch) == 2
+    assert status(gpu_check, [], monkeypatch) == 2
     assert "there is no GPU that JAX sees, only cpu" in capsys.readouterr().err
 
 
 def test_rehearsal(no_tfds, capsys, monkeypatch):
-    assert _status(gpu_check, ["--rehearse"], monkeypatch) == 0
+    assert status(gpu_check, ["--rehearse"], monkeypatch) == 0
     out = capsys.readouterr().out
     for name in ("devices", "float32 products", "rsgdm updates", "cifar10: rsgdm, bfloat16"):
         assert re.search(rf"^ *{name} .* yes *$", out, re.M), name
@@ -26,5 +26,5 @@ def test_rehearsal(no_tfds, capsys, monkeypatch):
 def test_a_check_that_does_not_hold(capsys, monkeypatch):
     bad = gpu_check.Check("memory", "too much", holds=False)
     monkeypatch.setattr(gpu_check, "checks", lambda **_: iter([bad]))
-    assert _status(gpu_check, ["--rehearse"], monkeypatch) == 1
+    assert status(gpu_check, ["--rehearse"], monkeypatch) == 1
     assert re.search(r"memory +too much +NO", capsys.readouterr().out)

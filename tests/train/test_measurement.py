@@ -1,22 +1,16 @@
 """The commands that measure inside of training: their files, and what they refuse."""
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
 
-from train import command, correction, straying
+from tests.train.commands import status
+from train import correction, straying
 from train.config import PRESETS
 
 TINY = "--preset demo --train-examples 128 --batch-size 64 --epochs 1 --halve-every 1 --seeds 2"
 WHOLE = f"{TINY} --no-augment"
-
-
-def _status(program, words, monkeypatch):
-    name = f"{program.__name__.rpartition('.')[2]}.py"
-    monkeypatch.setattr(sys, "argv", [name, *words.split()])
-    return command.outcome(name, program.main)
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +26,7 @@ def _seeds_and_names(subject):
 def test_a_file_a_run_and_none_measured_twice(monkeypatch, capsys):
     monkeypatch.setattr(correction, "correction", _seeds_and_names)
     words = f"{WHOLE} --optimizers sgdm rsgdm --output out"
-    assert _status(correction, words, monkeypatch) == 0
+    assert status(correction, words, monkeypatch) == 0
     names = ["rsgdm-seed0", "rsgdm-seed1", "sgdm-seed0", "sgdm-seed1"]
     files = [Path("out") / f"{name}.json" for name in names]
     assert sorted(Path("out").glob("*")) == [Path("out/.lock"), *files]
@@ -47,7 +41,7 @@ def test_a_file_a_run_and_none_measured_twice(monkeypatch, capsys):
     files[2].unlink()
     monkeypatch.setattr(correction, "correction", lambda _subject: lambda _seed: {"again": True})
     capsys.readouterr()
-    assert _status(correction, words, monkeypatch) == 0
+    assert status(correction, words, monkeypatch) == 0
     said = capsys.readouterr().out
     assert said.startswith("out/sgdm-seed0.json: ")
     assert said.count("\n") == 1
@@ -57,7 +51,7 @@ def test_a_file_a_run_and_none_measured_twice(monkeypatch, capsys):
 
 def test_straying_is_from_nesterov_at_its_rate(monkeypatch):
     monkeypatch.setattr(straying, "straying", _seeds_and_names)
-    assert _status(straying, f"{TINY} --output out", monkeypatch) == 0
+    assert status(straying, f"{TINY} --output out", monkeypatch) == 0
     settings = json.loads(Path("out/nesterov-seed1.json").read_text())["settings"]
     assert settings["learning_rate"] == PRESETS["demo"].learning_rate["nesterov"]
 
@@ -79,7 +73,7 @@ BAD = {
 
 @pytest.mark.parametrize(("program", "options"), BAD)
 def test_a_wrong_setting_is_one_line_and_writes_nothing(program, options, monkeypatch, capsys):
-    assert _status(program, f"{TINY} --output out {options}", monkeypatch) == 2
+    assert status(program, f"{TINY} --output out {options}", monkeypatch) == 2
     said = capsys.readouterr().err
     assert BAD[program, options] in said
     assert said.count("\n") == 1
@@ -93,18 +87,18 @@ def test_another_measurements_folder_is_refused(monkeypatch, capsys):
     words = f"{TINY} --output out"
     for content in ("{", "[]", '{"measurement": "correction"}'):
         path.write_text(content)
-        assert _status(straying, words, monkeypatch) == 2
+        assert status(straying, words, monkeypatch) == 2
         assert "out/nesterov-seed0.json: is no straying measurement" in capsys.readouterr().err
         assert path.read_text() == content
     path.unlink()
     (folder / "notes.txt").write_text("mine")
-    assert _status(straying, words, monkeypatch) == 2
+    assert status(straying, words, monkeypatch) == 2
     assert "notes.txt: is no straying measurement" in capsys.readouterr().err
     (folder / "notes.txt").unlink()
     settings = {"optimizer": "nesterov", "seed": 7, "epochs": 5}
     path.write_text(json.dumps({"measurement": "straying", "settings": settings}))
-    assert _status(straying, words, monkeypatch) == 2
+    assert status(straying, words, monkeypatch) == 2
     assert "was measured with epochs 5, not 1; choose another" in capsys.readouterr().err
     Path("file").write_text("mine")
-    assert _status(straying, f"{TINY} --output file", monkeypatch) == 2
+    assert status(straying, f"{TINY} --output file", monkeypatch) == 2
     assert "--output: file is a file" in capsys.readouterr().err

@@ -5,8 +5,8 @@ import re
 
 import pytest
 
+from tests.train.commands import status
 from tests.train.conftest import small
-from tests.train.test_cli import _status
 from train import cifar, tune
 from train.config import PRESETS
 from train.plan import Plan
@@ -47,7 +47,7 @@ def test_the_papers_studies(preset, parameters, multiply_adds, steps, no_tfds):
 def test_a_dry_run_writes_nothing(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     words = ["--preset", "demo", "--dry-run", "2", "--train-examples", "256"]
-    assert _status(cifar, words, monkeypatch) == 0
+    assert status(cifar, words, monkeypatch) == 0
     out, err = capsys.readouterr()
     assert err == ""
     assert re.search(r"^runs +15: sgdm, rsgdm, nesterov × 5 seeds, 0 of them done *$", out, re.M)
@@ -72,14 +72,14 @@ def test_a_dry_run_knows_what_is_done(study, capsys):
     ],
 )
 def test_bad_dry_runs(options, why, capsys, monkeypatch):
-    assert _status(cifar, ["--preset", "demo", *options.split()], monkeypatch) == 2
+    assert status(cifar, ["--preset", "demo", *options.split()], monkeypatch) == 2
     assert why in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("option", ["--dry-run", "--learning-rate 0.1", "--learning-rate=0.1"])
 def test_options_that_tuning_has_not(option, capsys, monkeypatch):
     words = ["--rates", "0.1", "--preset", "demo", *option.split()]
-    assert _status(tune, words, monkeypatch) == 2
+    assert status(tune, words, monkeypatch) == 2
     name = option.replace("=", " ").split()[0]
     assert f"{name}: not for tuning" in capsys.readouterr().err
 

@@ -7,7 +7,6 @@ import shutil
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from tests.train.made_up import write_run
@@ -182,60 +181,6 @@ def test_epochs_at_the_last_rate_stand_beside_the_last(tmp_path, checkout):
     assert "| all | nesterov − sgdm | -8.00, -10.00 | -9.00 [-10.24, -7.76] |" in text
     assert "| all | rsgdm − nesterov | +20.00, +20.00 | +20.00 (all alike) |" in text
     assert "| one | rsgdm − sgdm | +10.00 | +10.00 (all alike) |" in text
-
-
-@pytest.fixture(scope="module")
-def fashion_tuning():
-    """Rate → optimizer → validation accuracies of the last three epochs, a row a seed."""
-    by_rate = Results(ROOT / "results").tuning["tuning/fashion_mnist"]
-    return {
-        rate: {
-            name: np.array(
-                [[line["validation_accuracy"] for line in run.metrics[-3:]] for run in of]
-            )
-            for name, of in study.merged.by_optimizer().items()
-        }
-        for rate, study in by_rate.items()
-    }
-
-
-def test_the_calm_rate_is_the_highest_at_which_no_run_of_the_tuning_jumps(fashion_tuning):
-    calm = {
-        rate: all(np.abs(np.diff(ends)).max() <= 0.03 for ends in by_optimizer.values())
-        for rate, by_optimizer in fashion_tuning.items()
-    }
-    assert [calm[rate] for rate in sorted(calm)] == [True] * 4 + [False] * 3
-    assert sorted(calm)[3] == 0.8
-
-
-def test_best_rates_by_the_mean_of_three_epochs_are_those_that_the_results_name(fashion_tuning):
-    best = {
-        name: max(fashion_tuning, key=lambda rate: fashion_tuning[rate][name].mean())
-        for name in ("sgdm", "rsgdm", "nesterov")
-    }
-    assert best == {"sgdm": 0.8, "rsgdm": 1.6, "nesterov": 0.8}
-    text = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
-    assert "0.8 for sgdm and nesterov and 1.6 for rsgdm" in " ".join(text.split())
-
-
-def test_the_text_on_the_measured_gradients_holds():
-    """First they turn from step to step, then they shrink; what docs/results.md says of both."""
-    for driver, beginning in (("rsgdm", 0.0), ("sgdm", 0.5)):
-        cosines, norms = [], []
-        for path in (ROOT / "results" / "correction" / "digits").glob(f"{driver}-seed*.json"):
-            run = json.loads(path.read_text())
-            squared, change = (np.array(run[f"{key}_squared"]) for key in ("gradient", "change"))
-            before, after = squared[:-1], squared[1:]
-            # ‖G − G′‖² = ‖G‖² + ‖G′‖² − 2·G·G′, from step 2 on
-            cosines.append((before + after - change[1:]) / 2 / np.sqrt(before * after))
-            norms.append(np.sqrt(squared.reshape(12, 10).mean(axis=1)))
-        median = [
-            float(np.median(np.array(cosines)[:, steps])) for steps in (slice(9), slice(29, 59))
-        ]
-        assert round(median[0], 1) == beginning
-        assert median[1] > 0.95
-        assert np.median(np.array(cosines)[:, 59:]) > 0.95
-        assert np.min([norm[2] / norm[5] for norm in norms]) > 3
 
 
 def test_every_changed_number_is_noticed(tmp_path, checkout):
