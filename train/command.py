@@ -1,12 +1,14 @@
 """How a program of this folder ends: one line instead of a traceback, and its exit status."""
 
 import contextlib
+import functools
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from train.errors import InputError
 
@@ -36,6 +38,8 @@ def run(program: str, main: Callable[[], int]) -> NoReturn:
 def outcome(program: str, main: Callable[[], int]) -> int:
     """The exit status of a program's `main`; what goes wrong is said in one line."""
     before = {number: signal.signal(number, _raise) for number in _INTERRUPTED}
+    hook = sys.unraisablehook
+    sys.unraisablehook = functools.partial(_send_again, hook)
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # an ASCII terminal
     try:
@@ -54,6 +58,7 @@ def outcome(program: str, main: Callable[[], int]) -> int:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        sys.unraisablehook = hook
     return status
 
 
@@ -65,3 +70,17 @@ def _say(program: str, line: str, status: int) -> int:
 
 def _raise(number: int, _frame: FrameType | None) -> NoReturn:
     raise _Signalled(number)
+
+
+def _send_again(
+    otherwise: Callable[["sys.UnraisableHookArgs"], Any], ignored: "sys.UnraisableHookArgs"
+) -> None:
+    """Python drops what is raised in a destructor or, as by JAX, in a callback of the collector.
+
+    A signal that arrives there is sent once more, a little later: this hook is no place either.
+    """
+    if isinstance(ignored.exc_value, _Signalled):
+        number = ignored.exc_value.number
+        threading.Timer(0.01, os.kill, (os.getpid(), number)).start()
+    else:
+        otherwise(ignored)

@@ -1,12 +1,15 @@
 """The program as a user types it: exit status, one clear line, nothing overwritten."""
 
+import gc
 import os
 import re
 import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -209,6 +212,30 @@ def test_interruption(number, status, model, moment, delay, tmp_path):
     assert process.returncode == status
     assert "the same command goes on after the last whole epoch" in err.splitlines()[-1]
     assert "Traceback" not in err
+
+
+def test_a_signal_that_a_callback_of_the_collector_swallows(monkeypatch, capsys):
+    program = ModuleType("program")
+
+    def swallow(phase, _):
+        if phase == "stop":
+            gc.callbacks.remove(swallow)
+            signal.raise_signal(signal.SIGTERM)
+
+    def main():
+        gc.callbacks.append(swallow)
+        gc.collect()
+        end = time.monotonic() + 30
+        while time.monotonic() < end:
+            pass
+        return 0
+
+    program.main = main
+    assert status(program, [], monkeypatch) == 143
+    err = capsys.readouterr().err
+    assert err == (
+        "program.py: stopped by SIGTERM; the same command goes on after the last whole epoch\n"
+    )
 
 
 def test_divergence_exits_with_3(tmp_path):
