@@ -140,7 +140,7 @@ def test_eight_devices_equal_one_in_float32_for_five_steps(tmp_path):
     eps = np.finfo(np.float32).eps
     for name in ("jit", "pmap"):
         # The median of three seeds. Where rounding carries a unit past its ReLU's kink, a gradient
-        # jumps, as seed 0's does under jax 0.12.0, by jit. A fault shows in every seed.
+        # can jump; seed 0 jumps under jax 0.12.0, by jit (not traced). A fault shows in every seed.
         difference = functools.partial(_difference, tmp_path / name, tmp_path / "one")
         names = [f"rsgdm-seed{seed}" for seed in range(3)]
         parameters = np.median([difference(run=run, without="opt_state") for run in names]) / eps
