@@ -4,11 +4,12 @@ PYTHON ?=
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: help demo tune-demo figures results notebook bench gpu-check test faults test-tfds test-versions lint format types check clean
+.PHONY: help demo tune-demo figures results notebook bench gpu-check test test-all faults test-tfds test-versions lint format types check clean
 
 help:
 	@echo "make demo           train the demo study on bundled digits (about a minute)"
-	@echo "make test           all tests"
+	@echo "make test           every part, quickly: a few minutes"
+	@echo "make test-all       that, and the tests that take longer: before a change is handed in"
 	@echo "make faults         kills, full disks, damage: docs/reliability.md"
 	@echo "make check          lint and types"
 	@echo "make format         format the code"
@@ -41,6 +42,10 @@ tune-demo: $(VENV)/installed-train
 
 test: $(VENV)/installed-dev
 	$(RUN) -m pytest -n auto
+
+# `make test test-all` runs nothing twice.
+test-all: test
+	$(RUN) -m pytest -n auto -m slow
 
 faults: $(VENV)/installed-dev
 	$(RUN) -m pytest -m faults tests/train/test_faults.py tests/train/test_parallel.py

@@ -17,7 +17,10 @@ NAMES = sorted(
 )
 
 
-@pytest.mark.parametrize("name", NAMES)
+# The quickest of them stays in `make test`.
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[pytest.mark.slow] * (n != "layers")) for n in NAMES]
+)
 def test_quick(name, tmp_path, capsys, monkeypatch):
     output = tmp_path / "folder" / "figures.json"
     monkeypatch.setattr("sys.argv", [f"{name}.py", "--quick", "--output", str(output)])
