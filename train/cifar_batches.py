@@ -85,7 +85,7 @@ class _Unpickler(pickle.Unpickler):
     _MAKERS = {  # noqa: RUF012
         ("numpy.core.multiarray", "_reconstruct"): np.empty(0).__reduce__()[0],
         ("numpy", "ndarray"): np.ndarray,
-        # Python 2 wrote 0 and 1 for the switches, which NumPy 2.4 warns of.
+        # Python 2 wrote 0 and 1 for the switches, of which NumPy 2.4.0 to 2.4.4 warn.
         ("numpy", "dtype"): lambda kind, align, copy: np.dtype(kind, bool(align), bool(copy)),
     }
 

@@ -9,21 +9,19 @@ from pathlib import Path
 
 import pytest
 
-from tests.train import made_up
+from tests.train import data_dirs, made_up
 from train import cache as store
 from train import npz, sources, tfds
 from train.errors import InputError
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # TensorFlow's own, at import
 
-SHAPES = {"cifar10": (32, 32, 3), "cifar100": (32, 32, 3), "fashion_mnist": (28, 28, 1)}
-
 
 def _archives(name: str, folder: Path) -> npz.Arrays:
     """Makes up what tensorflow-datasets downloads; returns its arrays."""
     # tensorflow-datasets takes nothing but the real sizes of Fashion-MNIST.
     sizes = (60_000, 10_000) if name == "fashion_mnist" else (200, 100)
-    data = made_up.arrays(*sizes, SHAPES[name], 100 if name == "cifar100" else 10)
+    data = made_up.arrays(*sizes, data_dirs.SHAPES[name], 100 if name == "cifar100" else 10)
     if name == "fashion_mnist":
         for file, content in made_up.idx_files(data).items():
             (folder / f"{file}.gz").write_bytes(gzip.compress(content, 1))
@@ -57,7 +55,7 @@ def _register(name: str, folder: Path, monkeypatch) -> None:
         monkeypatch.setitem(infos, url, made)
 
 
-@pytest.mark.parametrize("name", SHAPES)
+@pytest.mark.parametrize("name", data_dirs.SHAPES)
 def test_equals_the_files_read_directly(name, cache, tmp_path, monkeypatch):
     data = _archives(name, tmp_path)
     direct = sources.read(name, str(tmp_path), unverified_archive=True).arrays
