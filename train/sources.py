@@ -134,7 +134,7 @@ def _through_tfds(name: str, folder: Path) -> Arrays:
     target = cache.path(name)
     try:
         cache.check_free(name)
-        with cache.locked(name):
+        with cache.locked(name):  # another process may have made it in the meantime
             if not cache.is_kept(name) or cache.read(name) is None:
                 tfds.prepare(name, folder, target)
     except OSError as error:
