@@ -1,177 +1,153 @@
-"""The official archives of CIFAR-10, CIFAR-100 and Fashion-MNIST, read with NumPy alone.
+"""Finds the official files of a data set in a folder, packed or unpacked, and checks them.
 
-CIFAR's is the binary version; Fashion-MNIST's four files may be gzipped or not. What
-counts is the SHA-256 of CIFAR's archive, and of Fashion-MNIST's decompressed bytes: these
-stay the same when somebody compresses them again, as Debian's dataset-fashion-mnist does.
+What counts is the SHA-256 of each file that holds images or labels, unpacked: it stays the same
+when somebody packs the files again.
 """
 
 import dataclasses
+import functools
 import gzip
 import hashlib
 import io
-import math
-import struct
 import tarfile
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-import numpy as np
-
 from train.errors import InputError
-from train.npz import Arrays, check
+from train.filetype import HEAD, describe, shown
+from train.npz import Arrays
+from train.official import VERSIONS, Version
+
+_LARGEST = 2**29  # bytes unpacked, three times what the largest version has
 
 
 @dataclasses.dataclass(frozen=True)
-class Archive:
-    """An archive in memory."""
+class Copy:
+    """A copy of a data set's files in memory, whole if not official."""
 
-    files: dict[Path, bytes]
-    altered: list[Path]  # files that are not the official ones
-    decode: Callable[[], Arrays]
+    place: str  # the archive or the folder, for messages
+    files: Mapping[str, bytes]
+    altered: list[str]  # files whose checksum is not the official one
+    version: Version
+
+    def decode(self) -> Arrays:
+        """The arrays, in the order of the files."""
+        return self.version.decode(self.place, self.files)
 
 
-def find(name: str, folder: Path) -> Archive | None:
-    """The archive of a data set if it lies in the folder.
+def find(name: str, folder: Path) -> Copy | None:
+    """The first copy in the folder that is official, else the first that is whole.
 
     Raises:
-      InputError: if a part of it is missing or cannot be decompressed.
+      InputError: if what lies there is incomplete, damaged or an altered pickle.
     """
-    official, decode = _OFFICIAL[name]
-    paths = [_path(folder, file) for file in official]
-    if not any(paths):
-        return None
-    for file, path in zip(official, paths, strict=True):
-        if path is None:
-            raise InputError(f"{folder}: lacks {file}, without which {name} is not complete")
-    files = {path: _bytes(path) for path in paths if path is not None}
-    altered = [
-        path
-        for (path, content), sha256 in zip(files.items(), official.values(), strict=True)
-        if hashlib.sha256(content).hexdigest() != sha256
-    ]
-    return Archive(files, altered, lambda: decode(list(files.items())))
+    whole: list[Copy] = []
+    refused: list[InputError] = []
+    for version in VERSIONS[name]:
+        for place, read in _places(version, folder):
+            try:
+                copy = _checked(name, version, shown(place), read())
+            except InputError as error:
+                refused.append(error)
+                continue
+            except OSError as error:
+                refused.append(InputError(f"{shown(place)}: {error.strerror or error}"))
+                continue
+            if not copy.altered:
+                return copy
+            whole.append(copy)
+    if not whole and refused:
+        raise refused[0]
+    return whole[0] if whole else None
 
 
-def names(name: str) -> str:
-    """What the archive's files are called."""
-    return ", ".join(_OFFICIAL[name][0])
+def expected(name: str) -> str:
+    """What is looked for, in words."""
+    archives = [version.archives[0] for version in VERSIONS[name] if version.archives]
+    if archives:
+        return f"{' or '.join(archives)}, packed or unpacked"
+    return ", ".join(f"{file}.gz" for version in VERSIONS[name] for file in version.files)
 
 
-def _path(folder: Path, file: str) -> Path | None:
-    for path in (folder / file, folder / file.removesuffix(".gz")):
-        # A .tar.gz is checked and read as it is.
-        if path.is_file() and (path.name == file or not file.endswith(".tar.gz")):
-            return path
+def _places(
+    version: Version, folder: Path
+) -> Iterator[tuple[Path, Callable[[], dict[str, bytes]]]]:
+    """Folders and archives that hold at least one of the files, and how each is read."""
+    for place in (folder / name for name in version.folders):
+        paths = {file: path for file in version.files if (path := _spelt(place, file))}
+        if paths:
+            yield place, functools.partial(_unpacked, paths)
+    for path in (folder / name for name in version.archives):
+        if path.is_file():
+            yield path, functools.partial(_packed, path, version.files)
+
+
+def _spelt(place: Path, file: str) -> Path | None:
+    """A file under its name, or another by which it goes about."""
+    for name in (file, file.replace("-idx", ".idx")):
+        for path in (place / name, place / f"{name}.gz"):
+            if path.is_file():
+                return path
     return None
 
 
-def _bytes(path: Path) -> bytes:
-    if path.suffix != ".gz" or path.suffixes[-2:] == [".tar", ".gz"]:
-        return path.read_bytes()
-    try:
-        return gzip.decompress(path.read_bytes())
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise InputError(f"{path}: truncated or damaged, {error}; fetch it again") from None
-
-
-@dataclasses.dataclass(frozen=True)
-class _Cifar:
-    """Records of label bytes, the last of which counts, then red, green and blue planes."""
-
-    train: Sequence[str]
-    test: Sequence[str]
-    label_bytes: int
-    classes: int
-
-    def __call__(self, files: list[tuple[Path, bytes]]) -> Arrays:
-        ((path, content),) = files
-        try:
-            # Decompressed whole, so that gzip's own checksum is compared.
-            with tarfile.open(fileobj=io.BytesIO(gzip.decompress(content))) as tar:
-                members = {
-                    Path(member.name).name: tar.extractfile(member).read()  # type: ignore[union-attr]
-                    for member in tar
-                    if member.isfile()
-                }
-        except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
-            raise InputError(f"{path}: truncated or damaged, {error}; fetch it again") from None
-        x_train, y_train = self._split(path, members, self.train)
-        x_test, y_test = self._split(path, members, self.test)
-        return Arrays(x_train, y_train, x_test, y_test)
-
-    def _split(
-        self, path: Path, members: dict[str, bytes], names: Sequence[str]
-    ) -> tuple[np.ndarray, np.ndarray]:
-        record = self.label_bytes + 3 * 32 * 32
-        for name in names:
-            size = len(members.get(name, b""))
-            if not size or size % record:
-                raise InputError(
-                    f"{path}: its member {name} has {size} bytes, not a multiple of {record}"
-                )
-        rows = np.concatenate([np.frombuffer(members[name], np.uint8) for name in names])
-        rows = rows.reshape(-1, record)
-        labels = rows[:, self.label_bytes - 1]
-        if labels.max() >= self.classes:
-            raise InputError(f"{path}: holds the label {labels.max()} of {self.classes} classes")
-        planes = rows[:, self.label_bytes :].reshape(-1, 3, 32, 32)
-        return np.ascontiguousarray(planes.transpose(0, 2, 3, 1)), labels.astype(np.int32)
-
-
-def _idx(path: Path, content: bytes, dimensions: int) -> np.ndarray:
-    """An array of bytes in IDX format: a magic number, big-endian sizes, the bytes."""
-    start = 4 + 4 * dimensions
-    header = struct.unpack(f">{1 + dimensions}I", content[:start].ljust(start, b"\0"))
-    if header[0] != 0x0800 + dimensions:
-        raise InputError(f"{path}: is no IDX file of bytes in {dimensions} dimensions")
-    shape = header[1:]
-    if len(content) - start != math.prod(shape):
+def _checked(name: str, version: Version, place: str, files: dict[str, bytes]) -> Copy:
+    for file in version.files:
+        if file not in files:
+            raise InputError(f"{place}: lacks {file}, without which {name} is not complete")
+    altered = [
+        _described(file, files[file])
+        for file, sha256 in version.files.items()
+        if hashlib.sha256(files[file]).hexdigest() != sha256
+    ]
+    if altered and version.is_pickled:
         raise InputError(
-            f"{path}: has {len(content) - start} bytes of data for the shape {shape}; "
-            "truncated or damaged"
+            f"{place}: {', '.join(altered)}: not the official checksum, and a pickle may run code "
+            "when it is read; fetch it again, or give the binary version or npz:FILE"
         )
-    return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
+    return Copy(place, {file: files[file] for file in version.files}, altered, version)
 
 
-def _fashion_mnist(files: list[tuple[Path, bytes]]) -> Arrays:
-    arrays = [_idx(*file, dimensions) for file, dimensions in zip(files, (3, 1, 3, 1), strict=True)]
-    return check(str(files[0][0].parent), *arrays)
+def _described(file: str, content: bytes) -> str:
+    kind = describe(content[:HEAD])
+    return file if kind in ("of an unknown type", "a pickle") else f"{file} ({kind})"
 
 
-# Name, then file → SHA-256, then what makes arrays of them.
-_OFFICIAL: dict[str, tuple[dict[str, str], Callable[[list[tuple[Path, bytes]]], Arrays]]] = {
-    "cifar10": (
-        {
-            "cifar-10-binary.tar.gz": (
-                "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"
-            )
-        },
-        _Cifar([f"data_batch_{k}.bin" for k in range(1, 6)], ["test_batch.bin"], 1, 10),
-    ),
-    "cifar100": (
-        {
-            "cifar-100-binary.tar.gz": (
-                "58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec"
-            )
-        },
-        _Cifar(["train.bin"], ["test.bin"], 2, 100),
-    ),
-    "fashion_mnist": (
-        {
-            "train-images-idx3-ubyte.gz": (
-                "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888"
-            ),
-            "train-labels-idx1-ubyte.gz": (
-                "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9"
-            ),
-            "t10k-images-idx3-ubyte.gz": (
-                "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b"
-            ),
-            "t10k-labels-idx1-ubyte.gz": (
-                "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34"
-            ),
-        },
-        _fashion_mnist,
-    ),
-}
+def _unpacked(paths: Mapping[str, Path]) -> dict[str, bytes]:
+    return {file: _bytes(path) for file, path in paths.items()}
+
+
+def _packed(path: Path, names: Mapping[str, str]) -> dict[str, bytes]:
+    """The files of some names in an archive, whatever folder they are in."""
+    content = _bytes(path)
+    files = {}
+    try:
+        with tarfile.open(fileobj=io.BytesIO(content), mode="r:") as tar:
+            for member in tar:
+                name = Path(member.name).name
+                if member.isfile() and member.size < _LARGEST and name in names:
+                    files[name] = tar.extractfile(member).read()  # type: ignore[union-attr]
+    except tarfile.TarError as error:
+        kind = describe(content[:HEAD])
+        raise _damaged(path, error if kind == "a tar archive" else f"it is {kind}") from None
+    return files
+
+
+def _bytes(path: Path) -> bytes:
+    """A file's content, decompressed if need be."""
+    with path.open("rb") as file:
+        is_compressed = file.read(2) == b"\x1f\x8b"
+        file.seek(0)
+        source = gzip.GzipFile(fileobj=file) if is_compressed else file
+        try:
+            content = source.read(_LARGEST)  # to the end, where gzip compares its checksum
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise _damaged(path, error) from None
+    if len(content) == _LARGEST:
+        raise InputError(f"{shown(path)}: has more than {_LARGEST} bytes, so it is something else")
+    return content
+
+
+def _damaged(path: Path, why: object) -> InputError:
+    return InputError(f"{shown(path)}: truncated or damaged, {why}; fetch it again")

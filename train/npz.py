@@ -1,16 +1,29 @@
 """Images and labels as four arrays in one .npz file: read, checked, written."""
 
+import contextlib
+import errno
 import hashlib
+import math
 import os
+import uuid
 import zipfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from train.errors import InputError
+from train.filetype import HEAD, describe, shown, some
+from train.progress import say
 
 LEAST_SIDE, MOST_SIDE = 8, 64
+
+_MEDMNIST = ("train_images", "train_labels", "test_images", "test_labels")
+_HEADERS = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
 
 
 class Arrays(NamedTuple):
@@ -35,69 +48,118 @@ class Arrays(NamedTuple):
 
 
 def read(path: Path) -> Arrays:
-    """Reads and checks a file; a missing channel axis is added, labels become int32.
+    """Reads and checks a file, of our own names or of MedMNIST's.
+
+    A missing channel axis is added; labels become int32, of N×1 or N.
 
     Raises:
-      InputError: naming the array and what is wrong with it.
-      OSError: if the file cannot be read.
+      InputError: naming the file or array and what is wrong with it.
     """
+    name = shown(path)
     try:
-        with path.open("rb") as opened:  # NumPy leaves a damaged file open
-            file = np.load(opened, allow_pickle=False)
-            if not isinstance(file, np.lib.npyio.NpzFile):
-                raise InputError(f"{path}: holds one array without a name; write it with np.savez")
-            missing = [name for name in Arrays._fields if name not in file.files]
-            if missing:
-                held = ", ".join(file.files) or "nothing"
-                raise InputError(f"{path}: lacks {', '.join(missing)}; it holds {held}")
-            arrays = [_member(path, file, name) for name in Arrays._fields]
-    except FileNotFoundError:
-        raise InputError(f"{path}: does not exist") from None
-    except IsADirectoryError:
-        raise InputError(f"{path}: is a folder, not an .npz file") from None
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{path}: is no .npz file, or damaged: {_line(error)}") from None
-    return check(str(path), *arrays)
+        if path.is_dir():
+            raise InputError(f"{name}: is a folder, not an .npz file")
+        if not path.exists():
+            raise InputError(f"{name}: does not exist")
+        if not path.is_file():
+            raise InputError(f"{name}: is a pipe or a device, not an .npz file")
+        with path.open("rb") as file:
+            head = file.read(HEAD)
+            if not head.startswith(b"PK\x03\x04"):
+                raise InputError(
+                    f"{name}: is {describe(head)}, not an .npz file; write it with np.savez"
+                )
+            with _or_say(f"{name}: is a truncated or damaged zip file"):
+                archive = zipfile.ZipFile(file)
+            names = _names(name, archive)
+            arrays = [_member(name, archive, key) for key in names]
+    except OSError as error:
+        raise InputError(f"{name}: {error.strerror or error}") from None
+    return check(name, *arrays, names=names)
 
 
-def _member(path: Path, file: np.lib.npyio.NpzFile, name: str) -> np.ndarray:
+@contextlib.contextmanager
+def _or_say(what: str) -> Iterator[None]:
+    """Damage shows as whatever zipfile, zlib and NumPy stumble over."""
     try:
-        array: np.ndarray = file[name]  # the zip file's checksum of it is compared here
-    except Exception as error:  # damage shows as whatever zipfile, zlib and NumPy stumble over
-        if isinstance(error, MemoryError | OSError):
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:  # a place outside the file
             raise
-        raise InputError(f"{path}: {name} cannot be read: {_line(error)}") from None
+        line = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(f"{what}: {line}") from None
+
+
+def _names(name: str, archive: zipfile.ZipFile) -> Sequence[str]:
+    """The names of the four arrays in a file."""
+    held = [member.removesuffix(".npy") for member in archive.namelist()]
+    missing = [key for key in Arrays._fields if key not in held]
+    if not missing:
+        return Arrays._fields
+    if set(_MEDMNIST) <= set(held):
+        if "val_images" in held:
+            say(f"{name}: val_images and val_labels are left aside")
+        return _MEDMNIST
+    if "arr_0" in held:
+        named = ", ".join(f"{key}=a['arr_{k}']" for k, key in enumerate(Arrays._fields))
+        raise InputError(
+            f"{name}: its arrays have no names; if they are in this order, name them by: "
+            f"a = np.load({name!r}); np.savez('named.npz', {named})"
+        )
+    raise InputError(f"{name}: lacks {', '.join(missing)}; it holds {some(held)}")
+
+
+def _member(name: str, archive: zipfile.ZipFile, key: str) -> np.ndarray:
+    """One array, after its header has been compared with its size."""
+    with _or_say(f"{name}: {key} cannot be read"):
+        info = archive.getinfo(f"{key}.npy")
+        with archive.open(info) as file:
+            shape, _, dtype = _HEADERS[np.lib.format.read_magic(file)](file)
+            size = info.file_size - file.tell()
+        if dtype.hasobject:
+            raise InputError(f"{name}: {key} holds Python objects, not numbers")
+        if size != math.prod(shape) * dtype.itemsize:
+            raise InputError(
+                f"{name}: {key} is damaged: it has {size} bytes for {dtype} of the shape {shape}"
+            )
+        with archive.open(info) as file:  # its checksum is compared when the end is reached
+            array: np.ndarray = np.lib.format.read_array(file)
     return array
 
 
-def _line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
-
-
-def write(path: Path, arrays: Arrays) -> None:
-    """Writes a file whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+def write(path: Path, arrays: Arrays, stamp: bytes = b"") -> None:
+    """Writes a file whole or not at all; `stamp` stands among its first bytes."""
+    # The name is this call's own: other processes, and other hosts, may write the same file.
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
+    held: dict[str, Any] = {"stamp": np.bytes_(stamp)} if stamp else {}
     try:
-        with temporary.open("wb") as file:
-            np.savez(file, **arrays._asdict())
+        with temporary.open("xb") as file:
+            np.savez(file, **held, **arrays._asdict())
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def check(
-    name: str, x_train: np.ndarray, y_train: np.ndarray, x_test: np.ndarray, y_test: np.ndarray
+    name: str,
+    x_train: np.ndarray,
+    y_train: np.ndarray,
+    x_test: np.ndarray,
+    y_test: np.ndarray,
+    *,
+    names: Sequence[str] = Arrays._fields,
 ) -> Arrays:
     """The arrays in the form that `Arrays` describes.
 
     Raises:
-      InputError: naming `name`, the array and what is wrong with it.
+      InputError: naming `name`, the array by its name of `names`, and what is wrong with it.
     """
-    for key, images in (("x_train", x_train), ("x_test", x_test)):
+    for key, images in ((names[0], x_train), (names[2], x_test)):
         if images.dtype != np.uint8:
             raise InputError(f"{name}: {key} is {images.dtype}; images must be uint8")
         if images.ndim not in (3, 4):
@@ -113,12 +175,13 @@ def check(
             )
         if images.ndim == 4 and images.shape[3] not in (1, 3):
             raise InputError(f"{name}: {key} has {images.shape[3]} channels; 1 and 3 are allowed")
-    for key, labels, images in (("y_train", y_train, x_train), ("y_test", y_test, x_test)):
-        if not np.issubdtype(labels.dtype, np.integer):
+    for key, labels, images in ((names[1], y_train, x_train), (names[3], y_test, x_test)):
+        if labels.dtype.kind not in "iu":
             raise InputError(f"{name}: {key} is {labels.dtype}; labels must be integers")
-        if labels.shape != (len(images),):
+        if labels.shape not in ((len(images),), (len(images), 1)):
             raise InputError(
-                f"{name}: {key} has the shape {labels.shape}; there are {len(images)} images"
+                f"{name}: {key} has the shape {labels.shape}; there are {len(images)} images, "
+                "each with one label"
             )
         if labels.min() < 0:
             raise InputError(f"{name}: {key} holds {labels.min()}; labels are 0 to K-1")
@@ -126,16 +189,21 @@ def check(
     if classes[-1] >= len(classes):
         absent = int(np.setdiff1d(np.arange(len(classes)), classes)[0])
         raise InputError(
-            f"{name}: y_train holds {classes[-1]} but not {absent}; labels are 0 to K-1, each used"
+            f"{name}: {names[1]} holds {classes[-1]} but not {absent}; labels are 0 to K-1, "
+            "each used"
         )
     if y_test.max() > classes[-1]:
         raise InputError(
-            f"{name}: y_test holds {y_test.max()}; the labels of y_train end at {classes[-1]}"
+            f"{name}: {names[3]} holds {y_test.max()}; the labels of {names[1]} end at "
+            f"{classes[-1]}"
         )
-    x_train, x_test = (x if x.ndim == 4 else x[..., None] for x in (x_train, x_test))
+    x_train, x_test = (
+        np.ascontiguousarray(x if x.ndim == 4 else x[..., None]) for x in (x_train, x_test)
+    )
     if x_train.shape[1:] != x_test.shape[1:]:
         raise InputError(
-            f"{name}: x_test has images of {'×'.join(map(str, x_test.shape[1:]))}, "
-            f"x_train of {'×'.join(map(str, x_train.shape[1:]))}"
+            f"{name}: {names[2]} has images of {'×'.join(map(str, x_test.shape[1:]))}, "
+            f"{names[0]} of {'×'.join(map(str, x_train.shape[1:]))}"
         )
-    return Arrays(x_train, y_train.astype(np.int32), x_test, y_test.astype(np.int32))
+    y_train, y_test = (y.astype(np.int32).reshape(-1) for y in (y_train, y_test))
+    return Arrays(x_train, y_train, x_test, y_test)

@@ -1,15 +1,15 @@
-"""Where images come from: by name, from scikit-learn, an archive, the network, or a file."""
+"""Where images come from: by name, from scikit-learn, official files, the network, or a file."""
 
 import hashlib
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from train import archives, npz, tfds
+from train import archives, cache, npz, tfds
 from train.errors import InputError
+from train.filetype import shown, some
 from train.npz import Arrays
 from train.progress import warn
 from train.stratify import stratified
@@ -32,7 +32,7 @@ class Named(NamedTuple):
     image_shape: tuple[int, int, int]
 
 
-# The sets that have official archives. Their images may be flipped.
+# The sets that have official files. Their images may be flipped.
 NAMED = {
     "cifar10": Named(10, 50_000, 10_000, (32, 32, 3)),
     "cifar100": Named(100, 50_000, 10_000, (32, 32, 3)),
@@ -52,13 +52,13 @@ def read(name: str, data_dir: str | None, *, unverified_archive: bool) -> Source
         return Source(arrays, NAMED[name].classes, can_flip=True)
     if name == "digits":
         return Source(_digits(), 10, can_flip=False)
-    arrays = npz.read(Path(name.removeprefix("npz:")))
+    arrays = npz.read(_path(name.removeprefix("npz:")))
     return Source(arrays, int(arrays.y_train.max()) + 1, can_flip=False)
 
 
 def is_here(name: str, data_dir: str | None) -> bool:
     """Whether a data set can be read without downloading it."""
-    return name not in NAMED or data_dir is not None or _cache(f"{name}.npz").exists()
+    return name not in NAMED or data_dir is not None or cache.is_kept(name)
 
 
 def stand_in(name: str) -> Source:
@@ -80,61 +80,69 @@ def fingerprint(arrays: Arrays) -> str:
     return digest.hexdigest()[:32]
 
 
-def _cache(name: str) -> Path:
-    """Where a data set's decoded arrays are kept, or what is downloaded."""
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(home) / "rsgdm_optax" / name
+def _path(text: str) -> Path:
+    """The path that an option gives, in which a shell may have left `~`."""
+    return Path(os.path.expanduser(text))  # noqa: PTH111  # Path's own fails without a home
 
 
 def _named(name: str, data_dir: str | None, *, unverified_archive: bool) -> Arrays:
-    archive = None
-    if data_dir is not None:
-        if not Path(data_dir).is_dir():
-            raise InputError(f"data_dir: {data_dir} is not a folder")
-        archive = archives.find(name, Path(data_dir))
-    if unverified_archive and archive is None:
-        where = "no --data-dir is given" if data_dir is None else f"{data_dir} holds none"
-        raise InputError(f"unverified_archive: {where}; expected {archives.names(name)}")
-    if archive is not None and archive.altered:
-        altered = ", ".join(path.name for path in archive.altered)
+    if data_dir is None:
+        if unverified_archive:
+            raise InputError(
+                f"unverified_archive: no --data-dir is given; expected {archives.expected(name)}"
+            )
+        return _through_tfds(name, cache.folder() / "tensorflow_datasets")
+    folder = _path(data_dir)
+    if not data_dir or not folder.is_dir():
+        raise InputError(
+            f"data_dir: {shown(data_dir) or repr('')} is not a folder; give the one that holds "
+            f"the files of {name}"
+        )
+    copy = archives.find(name, folder)
+    if copy is not None:
+        return _from_files(name, copy, unverified_archive=unverified_archive)
+    if tfds.is_prepared(name, folder) and not unverified_archive:
+        return _through_tfds(name, folder)
+    held = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
+    raise InputError(
+        f"{'unverified_archive' if unverified_archive else 'data_dir'}: {shown(folder)} holds none "
+        f"of the files of {name}, but {some(held)}; expected {archives.expected(name)}"
+    )
+
+
+def _from_files(name: str, copy: archives.Copy, *, unverified_archive: bool) -> Arrays:
+    if copy.altered:
+        what = f"{copy.place}: {', '.join(copy.altered)}: not the official checksum of {name}"
         if not unverified_archive:
             raise InputError(
-                f"{data_dir}: {altered}: not the official checksum, so truncated or altered; fetch "
-                "it again, or accept it with --unverified-archive"
+                f"{what}, so truncated, altered or another data set's; fetch it again, or accept "
+                "it with --unverified-archive"
             )
-        warn(f"{data_dir}: {altered}: not the official checksum; used as it is")
-        return archive.decode().in_own_order()
-    cached = _cache(f"{name}.npz")
-    arrays = _cached(cached)
+        warn(f"{what}; used as it is")
+        return copy.decode().in_own_order()
+    arrays = cache.read(name)
+    if arrays is None:
+        arrays = copy.decode().in_own_order()
+        cache.keep(name, arrays)
+    return arrays
+
+
+def _through_tfds(name: str, folder: Path) -> Arrays:
+    arrays = cache.read(name)
     if arrays is not None:
         return arrays
-    if archive is not None:
-        _keep(cached, lambda path: npz.write(path, archive.decode().in_own_order()))
-    else:
-        folder = Path(data_dir) if data_dir is not None else _cache("tensorflow_datasets")
-        _keep(cached, lambda path: tfds.prepare(name, folder, path))
-    return npz.read(cached)
-
-
-def _cached(path: Path) -> Arrays | None:
-    if not path.exists():
-        return None
+    target = cache.path(name)
     try:
-        return npz.read(path)
-    except InputError as error:
-        warn(f"{error}; it is made again")
-        return None
-
-
-def _keep(path: Path, write: Callable[[Path], None]) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write(path)
+        cache.check_free(name)
+        with cache.locked(name):  # another process may have made it in the meantime
+            if not cache.is_kept(name) or cache.read(name) is None:
+                tfds.prepare(name, folder, target)
     except OSError as error:
         raise InputError(
-            f"{path}: {error.strerror or error}; make room there, or name another place for "
-            "the arrays by XDG_CACHE_HOME"
+            f"{shown(error.filename or target)}: {error.strerror or error}; make room there, or "
+            "name another place for the arrays by XDG_CACHE_HOME"
         ) from None
+    return npz.read(target)
 
 
 def _digits() -> Arrays:

@@ -4,14 +4,16 @@ And runs with made-up figures, in the files of a study.
 """
 
 import dataclasses
-import gzip
+import hashlib
 import io
 import struct
 import tarfile
 from pathlib import Path
 
 import numpy as np
+import pytest
 
+from train import official
 from train.config import PRESETS, runs
 from train.npz import Arrays
 from train.records import RunFolder
@@ -29,61 +31,124 @@ def arrays(train: int, test: int, shape: tuple[int, ...], classes: int, seed: in
     return Arrays(*splits)
 
 
-def _records(images: np.ndarray, labels: np.ndarray, *, coarse: bool) -> bytes:
-    """CIFAR's binary records: one byte of label, or two, then the planes."""
-    rows = []
-    for image, label in zip(images, labels, strict=True):
-        head = [label // 5, label] if coarse else [label]
-        rows.append(bytes(int(byte) for byte in head) + image.transpose(2, 0, 1).tobytes())
-    return b"".join(rows)
-
-
-def write_cifar10(folder: Path, data: Arrays) -> Path:
-    """cifar-10-binary.tar.gz: five training batches and one to test on."""
-    names = {"batches.meta.txt": "".join(f"class {k}\n" for k in range(10)).encode()}
-    for k in range(5):
-        part = slice(k * len(data.y_train) // 5, (k + 1) * len(data.y_train) // 5)
-        content = _records(data.x_train[part], data.y_train[part], coarse=False)
-        names[f"data_batch_{k + 1}.bin"] = content
-    names["test_batch.bin"] = _records(data.x_test, data.y_test, coarse=False)
-    return _tar(folder / "cifar-10-binary.tar.gz", "cifar-10-batches-bin", names)
-
-
-def write_cifar100(folder: Path, data: Arrays) -> Path:
-    """cifar-100-binary.tar.gz: a coarse label before the fine one."""
-    names = {
-        "coarse_label_names.txt": "".join(f"group {k}\n" for k in range(20)).encode(),
-        "fine_label_names.txt": "".join(f"class {k}\n" for k in range(100)).encode(),
-        "train.bin": _records(data.x_train, data.y_train, coarse=True),
-        "test.bin": _records(data.x_test, data.y_test, coarse=True),
+def binary_batches(name: str, data: Arrays) -> dict[str, bytes]:
+    """The files of CIFAR's binary version: one byte of label, or two, before the planes."""
+    label_bytes, names = (1, _BATCHES) if name == "cifar10" else (2, ("train", "test"))
+    return {
+        f"{file}.bin": b"".join(
+            bytes([int(label) // 5, int(label)][-label_bytes:]) + image.transpose(2, 0, 1).tobytes()
+            for image, label in zip(images, labels, strict=True)
+        )
+        for file, (images, labels) in zip(names, _parts(data, len(names) - 1), strict=True)
     }
-    return _tar(folder / "cifar-100-binary.tar.gz", "cifar-100-binary", names)
 
 
-def _tar(path: Path, folder: str, members: dict[str, bytes]) -> Path:
-    with tarfile.open(path, "w:gz") as tar:
-        for name, content in members.items():
-            member = tarfile.TarInfo(f"{folder}/{name}")
-            member.size = len(content)
-            tar.addfile(member, io.BytesIO(content))
-    return path
+def python_batches(name: str, data: Arrays) -> dict[str, bytes]:
+    """The files of CIFAR's Python version: pickled dictionaries."""
+    names, key = (_BATCHES, b"labels") if name == "cifar10" else (("train", "test"), b"fine_labels")
+    return {
+        file: _python2_pickle(
+            {
+                b"batch_label": b"made up " + file.encode(),
+                key: labels.tolist(),
+                b"data": images.transpose(0, 3, 1, 2).reshape(len(labels), -1),
+                b"filenames": [b"thing_s_%06d.png" % k for k in range(len(labels))],
+            }
+        )
+        for file, (images, labels) in zip(names, _parts(data, len(names) - 1), strict=True)
+    }
 
 
-def write_fashion_mnist(folder: Path, data: Arrays, *, compress: bool = True) -> list[Path]:
-    """Four IDX files, gzipped or plain."""
-    paths = []
+_BATCHES = (*(f"data_batch_{k}" for k in range(1, 6)), "test_batch")
+
+
+def _parts(data: Arrays, count: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """The training examples in so many parts, and those to test on."""
+    parts = zip(
+        np.array_split(data.x_train, count), np.array_split(data.y_train, count), strict=True
+    )
+    return [*parts, (data.x_test, data.y_test)]
+
+
+def _python2_pickle(value: dict) -> bytes:
+    """What Python 2's cPickle writes by protocol 2, in which text is bytes."""
+
+    def text(content: bytes) -> bytes:
+        short = len(content) < 256
+        return (
+            b"U%c" % len(content) if short else b"T" + struct.pack("<i", len(content))
+        ) + content
+
+    def number(n: int) -> bytes:
+        return b"K%c" % n if n < 256 else b"M" + struct.pack("<H", n)
+
+    def pickled(value) -> bytes:
+        match value:
+            case bytes():
+                return text(value)
+            case int():
+                return number(value)
+            case list():
+                return b"](" + b"".join(map(pickled, value)) + b"e"
+            case dict():
+                return b"}(" + b"".join(pickled(k) + pickled(v) for k, v in value.items()) + b"u"
+        rows, columns = value.shape
+        return (
+            b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85U\x01b\x87R(K\x01"
+            + number(rows)
+            + number(columns)
+            + b"\x86cnumpy\ndtype\nU\x02u1K\x00K\x01\x87R(K\x03U\x01|NNN"
+            + b"J\xff\xff\xff\xff" * 2
+            + b"K\x00tb\x89"
+            + text(value.tobytes())
+            + b"tb"
+        )
+
+    return b"\x80\x02" + pickled(value) + b"."
+
+
+def idx_files(data: Arrays) -> dict[str, bytes]:
+    """Fashion-MNIST's four files."""
+    files = {}
     for split, images, labels in (
         ("train", data.x_train[..., 0], data.y_train),
         ("t10k", data.x_test[..., 0], data.y_test),
     ):
         for what, array in (("images-idx3", images), ("labels-idx1", labels)):
-            sizes = struct.pack(f">{array.ndim}I", *array.shape)
-            content = struct.pack(">I", 0x0800 + array.ndim) + sizes
-            content += array.astype(np.uint8).tobytes()
-            path = folder / f"{split}-{what}-ubyte{'.gz' if compress else ''}"
-            path.write_bytes(gzip.compress(content, 1) if compress else content)
-            paths.append(path)
-    return paths
+            header = struct.pack(f">{1 + array.ndim}I", 0x0800 + array.ndim, *array.shape)
+            files[f"{split}-{what}-ubyte"] = header + array.astype(np.uint8).tobytes()
+    return files
+
+
+def as_official(monkeypatch: pytest.MonkeyPatch, name: str, *copies: dict[str, bytes]) -> None:
+    """Makes the checksums of made-up files the official ones."""
+    sums = {file: hashlib.sha256(held).hexdigest() for c in copies for file, held in c.items()}
+    versions = tuple(
+        dataclasses.replace(
+            version, files=dict(version.files) | {k: sums[k] for k in version.files if k in sums}
+        )
+        for version in official.VERSIONS[name]
+    )
+    monkeypatch.setitem(official.VERSIONS, name, versions)
+
+
+def unpacked(folder: Path, files: dict[str, bytes]) -> Path:
+    """A folder that holds the files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    return folder
+
+
+def packed(path: Path, folder: str, files: dict[str, bytes]) -> Path:
+    """An archive that holds the files in a folder, gzipped unless its name ends in .tar."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, "w:" if path.suffix == ".tar" else "w:gz") as tar:
+        for name, content in files.items():
+            member = tarfile.TarInfo(f"{folder}/{name}")
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    return path
 
 
 def write_run(

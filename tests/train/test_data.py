@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from sklearn import datasets
 
+from tests.train import made_up
+from train import sources
 from train.data import load
 from train.errors import InputError
 
@@ -96,3 +98,13 @@ def test_normalisation_comes_from_the_training_examples_in_use():
     pixels = data.train.images.astype(np.float64)
     np.testing.assert_allclose(data.mean, [pixels.mean()], rtol=1e-6)
     np.testing.assert_allclose(data.std, [pixels.std()], rtol=1e-6)
+
+
+def test_fingerprint_sees_every_array():
+    data = made_up.arrays(40, 20, (8, 8, 3), 4)
+    prints = {sources.fingerprint(data)}
+    for name, array in data._asdict().items():
+        changed = array.copy()
+        changed.flat[-1] ^= 1
+        prints.add(sources.fingerprint(data._replace(**{name: changed})))
+    assert len(prints) == 5
