@@ -1,14 +1,14 @@
 """Checks of arguments, done once, when a transformation is built.
 
-Python and NumPy values are checked. JAX arrays and tracers, as handed over by
-`optax.inject_hyperparams`, pass `check_decay` and `check_learning_rate` unseen:
+Python and NumPy values are checked. Of JAX arrays and tracers, as handed over by
+`optax.inject_hyperparams`, the `check_*` functions see the shape and the dtype only:
 looking at their value would synchronise with the device or fail under `jax.jit`.
 `read_decay` and `read_number` are for what needs the value itself.
 """
 
 import math
 import numbers
-from typing import Any
+from typing import Any, Literal, TypeGuard, get_args
 
 import jax
 import jax.numpy as jnp
@@ -16,12 +16,29 @@ import numpy as np
 import optax
 from jax.typing import ArrayLike, DTypeLike
 
-FIRST_DIFFERENCES = ("zero", "gradient")
+from rsgdm_optax._leaves import AVERAGED
+
+FirstDifference = Literal["zero", "gradient"]
+FIRST_DIFFERENCES: tuple[str, ...] = get_args(FirstDifference)
+
+
+# What a checked decay or weight is: a Python number promotes no gradient's dtype.
+Number = float | jax.Array
+
+
+def is_jax_scalar(value: Any) -> TypeGuard[jax.Array]:
+    """Whether it is a JAX array, maybe traced, that can hold a real number."""
+    return (
+        isinstance(value, jax.Array)
+        and value.shape == ()
+        and any(jnp.issubdtype(value.dtype, kind) for kind in (jnp.floating, jnp.integer))
+    )
 
 
 def as_real(value: Any) -> float:
-    """The value of a Python, NumPy or JAX real number as a float; NaN if it is none."""
-    if isinstance(value, np.ndarray | jax.Array) and value.ndim == 0:
+    """The value of a Python, NumPy or JAX real number as a float; NaN if it is none or traced."""
+    is_known = is_jax_scalar(value) and not isinstance(value, jax.core.Tracer)
+    if is_known or (isinstance(value, np.ndarray) and value.ndim == 0):
         value = np.asarray(value)[()]
     # NumPy registers its own floats as numbers.Real, ml_dtypes' bfloat16 is only a np.generic.
     is_real = isinstance(value, numbers.Real) or (
@@ -35,9 +52,9 @@ def as_real(value: Any) -> float:
         return math.inf
 
 
-def check_decay(decay: ArrayLike) -> ArrayLike:
-    """Returns a checked decay as a Python float, which promotes no gradient's dtype."""
-    return decay if isinstance(decay, jax.Array) else read_decay(decay)
+def check_decay(decay: ArrayLike, name: str = "decay") -> Number:
+    """Returns a decay as a Python float, or the JAX array that it is."""
+    return decay if is_jax_scalar(decay) else read_decay(decay, name)
 
 
 def read_decay(decay: ArrayLike, name: str = "decay") -> float:
@@ -50,7 +67,7 @@ def read_decay(decay: ArrayLike, name: str = "decay") -> float:
 
 def check_learning_rate(learning_rate: optax.ScalarOrSchedule) -> optax.ScalarOrSchedule:
     """Returns a schedule as it is, a number as a Python float."""
-    if callable(learning_rate) or isinstance(learning_rate, jax.Array):
+    if callable(learning_rate) or is_jax_scalar(learning_rate):
         return learning_rate
     value = as_real(learning_rate)
     if not math.isfinite(value):
@@ -61,8 +78,13 @@ def check_learning_rate(learning_rate: optax.ScalarOrSchedule) -> optax.ScalarOr
     return value
 
 
-def read_number(name: str, value: ArrayLike) -> float:
-    """Returns a finite number as a Python float."""
+def check_number(name: str, value: ArrayLike) -> Number:
+    """Returns a finite number as a Python float, or the JAX array that it is."""
+    return value if is_jax_scalar(value) else read_number(name, value)
+
+
+def read_number(name: str, value: object) -> float:
+    """As `check_number`, of a JAX array too."""
     number = as_real(value)
     if not math.isfinite(number):
         raise ValueError(f"{name} must be a finite real number, got {value!r}.")
@@ -91,8 +113,7 @@ def check_accumulator_dtype(accumulator_dtype: DTypeLike | None) -> np.dtype[Any
         dtype = np.dtype(object if is_array else accumulator_dtype)
     except TypeError:
         dtype = np.dtype(object)
-    # JAX promotes no floats of 8 bits or fewer.
-    if not jnp.issubdtype(dtype, jnp.inexact) or dtype.itemsize < 2:
+    if dtype not in AVERAGED:
         raise ValueError(
             "accumulator_dtype must be a floating-point or complex dtype of 16 bits or more, or "
             f"None for the parameters' own, got {accumulator_dtype!r}."

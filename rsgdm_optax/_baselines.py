@@ -1,12 +1,11 @@
-"""What RSGDM is measured against, in its own convention, from optax's own parts."""
+"""What RSGDM is measured against, in its own convention."""
 
-import jax
-import jax.numpy as jnp
 import optax
 from jax.typing import ArrayLike, DTypeLike
 
 from rsgdm_optax._arguments import check_accumulator_dtype, check_decay, check_learning_rate
-from rsgdm_optax._buffers import check_dtypes, keep_dtypes
+from rsgdm_optax._learning_rate import scale_by_learning_rate
+from rsgdm_optax._one_buffer import one_buffer
 
 
 def sgdm(
@@ -14,7 +13,7 @@ def sgdm(
     decay: ArrayLike = 0.9,
     *,
     accumulator_dtype: DTypeLike | None = None,
-) -> optax.GradientTransformation:
+) -> optax.GradientTransformationExtraArgs:
     r"""SGD with momentum in EMA form, the paper's baseline.
 
     .. math::
@@ -22,8 +21,10 @@ def sgdm(
       m_t &= \beta m_{t-1} + (1-\beta) g_t, \qquad m_0 = 0 \\
       \theta_t &= \theta_{t-1} - \alpha_t m_t
 
-    The average is not debiased. PyTorch's and ``optax.sgd``'s momentum is the
-    heavy-ball form, without the factor 1−β: their learning rate is α·(1−β).
+    The average is not debiased: ``optax.ema(decay, debias=False)`` before
+    ``optax.scale_by_learning_rate`` gives the same updates up to rounding.
+    PyTorch's and ``optax.sgd``'s momentum is the heavy-ball form, without the
+    factor 1−β: their learning rate is α·(1−β).
 
     =====================  ===================================================
     symbol                 name
@@ -31,7 +32,7 @@ def sgdm(
     :math:`\alpha_t`       ``learning_rate``
     :math:`\beta`          ``decay``
     :math:`g_t`            the incoming updates (gradients)
-    :math:`m_t`            ``optax.tree.get(state, "trace")``
+    :math:`m_t`            ``optax.tree.get(state, "m")``
     =====================  ===================================================
 
     Args:
@@ -40,14 +41,11 @@ def sgdm(
       accumulator_dtype: dtype of the buffer; None keeps each parameter's own.
 
     Returns:
-      An ``optax.GradientTransformation``. Updates have the gradients' shapes
-      and dtypes, the buffer the parameters' shapes and shardings; none of them
-      changes from step to step, if gradients are sharded as the parameters are.
+      An ``optax.GradientTransformationExtraArgs``; shapes, dtypes and shardings
+      are as `scale_by_rsgdm` says.
 
     Raises:
-      ValueError: when built, if an argument is not as described; in ``init``, if
-        ``accumulator_dtype`` is real and a parameter is complex, or None and a
-        parameter is of an integer dtype.
+      ValueError: as `rsgdm`.
 
     Memory:
       One buffer the size of the parameters.
@@ -67,7 +65,11 @@ def sgdm(
     References:
       Equation (1) of the paper (see `scale_by_rsgdm`).
     """
-    return _momentum(learning_rate, decay, accumulator_dtype, nesterov=False)
+    buffer_dtype = check_accumulator_dtype(accumulator_dtype)
+    return optax.chain(
+        one_buffer(check_decay(decay), 1.0, buffer_dtype),
+        scale_by_learning_rate(check_learning_rate(learning_rate)),
+    )
 
 
 def nesterov(
@@ -75,7 +77,7 @@ def nesterov(
     decay: ArrayLike = 0.9,
     *,
     accumulator_dtype: DTypeLike | None = None,
-) -> optax.GradientTransformation:
+) -> optax.GradientTransformationExtraArgs:
     r"""Nesterov momentum in EMA form, the control that the paper leaves out.
 
     .. math::
@@ -84,8 +86,9 @@ def nesterov(
       N_t &= \beta m_t + (1-\beta) g_t \\
       \theta_t &= \theta_{t-1} - \alpha_t N_t
 
-    For one gradient sequence RSGDM's :math:`n_t` differs from :math:`N_t` by
-    :math:`(1-\beta) \beta^t g_1` and nothing else.
+    ``optax.sgd`` with ``nesterov=True`` and the learning rate α·(1−β) gives the same
+    updates up to rounding. For one gradient sequence RSGDM's :math:`n_t` differs
+    from :math:`N_t` by :math:`(1-\beta) \beta^t g_1` and nothing else.
 
     =====================  ===================================================
     symbol                 name
@@ -93,7 +96,7 @@ def nesterov(
     :math:`\alpha_t`       ``learning_rate``
     :math:`\beta`          ``decay``
     :math:`g_t`            the incoming updates (gradients)
-    :math:`m_t`            ``optax.tree.get(state, "trace")``
+    :math:`m_t`            ``optax.tree.get(state, "m")``
     =====================  ===================================================
 
     Args:
@@ -102,14 +105,11 @@ def nesterov(
       accumulator_dtype: dtype of the buffer; None keeps each parameter's own.
 
     Returns:
-      An ``optax.GradientTransformation``. Updates have the gradients' shapes
-      and dtypes, the buffer the parameters' shapes and shardings; none of them
-      changes from step to step, if gradients are sharded as the parameters are.
+      An ``optax.GradientTransformationExtraArgs``; shapes, dtypes and shardings
+      are as `scale_by_rsgdm` says.
 
     Raises:
-      ValueError: when built, if an argument is not as described; in ``init``, if
-        ``accumulator_dtype`` is real and a parameter is complex, or None and a
-        parameter is of an integer dtype.
+      ValueError: as `rsgdm`.
 
     Memory:
       One buffer the size of the parameters.
@@ -130,35 +130,9 @@ def nesterov(
       Sutskever et al., "On the importance of initialization and momentum in deep
       learning", ICML 2013, with the velocity written as an average.
     """
-    return _momentum(learning_rate, decay, accumulator_dtype, nesterov=True)
-
-
-def _momentum(
-    learning_rate: optax.ScalarOrSchedule,
-    decay: ArrayLike,
-    accumulator_dtype: DTypeLike | None,
-    *,
-    nesterov: bool,
-) -> optax.GradientTransformation:
-    # optax.trace rather than optax.ema: it also has the Nesterov form, and no step counter. Scaling
-    # comes first, so that the trace is m_t and no (1−β)⁻¹ times as large, which overflows float16.
-    decay = check_decay(decay)
+    beta = check_decay(decay)
     buffer_dtype = check_accumulator_dtype(accumulator_dtype)
-
-    def widen(g: jax.Array, _param: object) -> jax.Array:
-        return g if buffer_dtype is None else g.astype(jnp.promote_types(g.dtype, buffer_dtype))
-
-    momentum = keep_dtypes(
-        optax.chain(
-            optax.stateless_with_tree_map(widen),
-            optax.scale(1 - decay),
-            optax.trace(decay, nesterov=nesterov, accumulator_dtype=buffer_dtype),
-            optax.scale_by_learning_rate(check_learning_rate(learning_rate)),
-        )
+    return optax.chain(
+        one_buffer(beta, beta, buffer_dtype),
+        scale_by_learning_rate(check_learning_rate(learning_rate)),
     )
-
-    def init_fn(params: optax.Params) -> optax.OptState:
-        check_dtypes(params, buffer_dtype)
-        return momentum.init(params)
-
-    return optax.GradientTransformation(init_fn, momentum.update)

@@ -9,15 +9,17 @@ from jax.typing import ArrayLike, DTypeLike
 
 from rsgdm_optax._arguments import (
     FIRST_DIFFERENCES,
+    FirstDifference,
     check_accumulator_dtype,
     check_choice,
     check_decay,
     check_flag,
     check_learning_rate,
 )
-from rsgdm_optax._average import average, promote
-from rsgdm_optax._buffers import as_arrays, cast, keep_dtypes, zero_buffer, zero_count
+from rsgdm_optax._average import average, times
 from rsgdm_optax._compact import scale_by_rsgdm_compact
+from rsgdm_optax._leafwise import Rule, leafwise
+from rsgdm_optax._learning_rate import scale_by_learning_rate
 
 
 class ScaleByRsgdmState(NamedTuple):
@@ -32,9 +34,9 @@ class ScaleByRsgdmState(NamedTuple):
 def scale_by_rsgdm(
     decay: ArrayLike = 0.9,
     *,
-    first_difference: str = "zero",
+    first_difference: FirstDifference = "zero",
     accumulator_dtype: DTypeLike | None = None,
-) -> optax.GradientTransformation:
+) -> optax.GradientTransformationExtraArgs:
     r"""Replaces gradients by RSGDM's corrected average, Algorithm 1 of the paper.
 
     .. math::
@@ -60,10 +62,10 @@ def scale_by_rsgdm(
     ============================  ============================================
 
     Args:
-      decay: β, a real number in [0, 1), the same for both averages. A JAX array
-        (from ``optax.inject_hyperparams``) is used without being checked, in the
-        dtype it has: there 0.9 is 0.8984 if the parameters are bfloat16, unless
-        ``hyperparam_dtype=jnp.float32`` is given to it.
+      decay: β, a real number in [0, 1), the same for both averages; 0 is plain
+        SGD. The value of a JAX array (from ``optax.inject_hyperparams``) is not
+        checked, and has its array's precision: there 0.9 is 0.8984 if the
+        parameters are bfloat16, unless ``hyperparam_dtype=jnp.float32`` is given.
       first_difference: ``"zero"`` is the paper, which has no g₀. ``"gradient"``
         takes g₀ = 0, so Δg₁ = g₁; with a constant ``decay`` RSGDM is then exactly
         EMA-form Nesterov momentum.
@@ -72,15 +74,25 @@ def scale_by_rsgdm(
         ``static_args``; float64 needs ``jax_enable_x64``.
 
     Returns:
-      An ``optax.GradientTransformation`` with state ``ScaleByRsgdmState``.
+      An ``optax.GradientTransformationExtraArgs`` with state ``ScaleByRsgdmState``.
       Updates have the gradients' shapes and dtypes, buffers the parameters'
-      shapes and shardings; none of them changes from step to step, if gradients
-      are sharded as the parameters are.
+      shapes. Arithmetic is in float32 at least, and takes differences of
+      gradients, which must be finite in the buffers' dtype. A gradient that is
+      None stays None, and its buffers stay as they are. ``update`` looks neither
+      at parameters nor at extra arguments.
 
     Raises:
-      ValueError: when built, if an argument is not as described; in ``init``, if
-        ``accumulator_dtype`` is real and a parameter is complex, or None and a
-        parameter is of an integer dtype.
+      ValueError: when built, if an argument is not as described; in ``init`` and
+        ``update``, naming the leaf, if one is not a floating-point or complex
+        number or array of at least 16 bits, if its buffers would be real and it is
+        complex, or if a gradient has another shape than its parameter.
+
+    Sharding:
+      ``init`` puts buffers where the parameters are. They stay there, with
+      explicit mesh axes whatever the gradients' sharding, with automatic ones if
+      gradients are sharded as the parameters are. Inside of ``jax.jit``, automatic
+      axes are not visible to ``init``: there, ``out_shardings`` must name them (last
+      example), as `optax.tree.map_params` can.
 
     Memory:
       Three buffers the size of the parameters, and one int32.
@@ -98,68 +110,60 @@ def scale_by_rsgdm(
       m = 1.250  z = 0.500  n = 1.500
       m = 2.125  z = 0.750  n = 2.500
 
+      A state made under ``jax.jit``, sharded as its parameters:
+
+      >>> import jax
+      >>> import optax
+      >>> from jax.sharding import AxisType, NamedSharding, PartitionSpec
+      >>> mesh = jax.make_mesh((jax.device_count(),), ("x",), axis_types=(AxisType.Auto,))
+      >>> shardings = {"w": NamedSharding(mesh, PartitionSpec("x"))}
+      >>> params = jax.device_put({"w": jnp.ones((16, 3))}, shardings)
+      >>> state_shardings = optax.tree.map_params(
+      ...     transformation,
+      ...     lambda _, sharding: sharding,
+      ...     jax.eval_shape(transformation.init, params),
+      ...     shardings,
+      ...     transform_non_params=lambda _: NamedSharding(mesh, PartitionSpec()),
+      ... )
+      >>> state = jax.jit(transformation.init, out_shardings=state_shardings)(params)
+      >>> state.m["w"].sharding == params["w"].sharding
+      True
+
     References:
       Yuan Wei and Hu Fei, "Rectified SGDM Algorithm Based on Difference",
       Computer Systems & Applications 30(7), 2021, pp. 220-224: Algorithm 1,
       equations (1) to (3).
     """
-    decay = check_decay(decay)
+    beta = check_decay(decay)
     check_choice("first_difference", first_difference, FIRST_DIFFERENCES)
     buffer_dtype = check_accumulator_dtype(accumulator_dtype)
 
-    def init_fn(params: optax.Params) -> ScaleByRsgdmState:
-        return ScaleByRsgdmState(
-            count=zero_count(params),
-            m=zero_buffer(params, buffer_dtype),
-            z=zero_buffer(params, buffer_dtype),
-            previous_gradient=zero_buffer(params, buffer_dtype),
-        )
-
-    def update_fn(
-        updates: optax.Updates, state: ScaleByRsgdmState, params: optax.Params | None = None
-    ) -> tuple[optax.Updates, ScaleByRsgdmState]:
-        del params
-        updates = as_arrays(updates)
-
-        def difference(g: jax.Array, previous: jax.Array) -> jax.Array:
-            g, previous = promote(g, previous)
+    def rule_at(count: jax.Array) -> Rule:
+        def rule(
+            g: jax.Array, m: jax.Array, z: jax.Array, previous: jax.Array
+        ) -> tuple[jax.Array, ...]:
             if first_difference == "zero":
-                previous = jnp.where(state.count == 0, g, previous)
-            return g - previous
-
-        delta = jax.tree.map(difference, updates, state.previous_gradient)
-        m = jax.tree.map(lambda g, m: average(m, g, decay), updates, state.m)  # (1)
-        z = jax.tree.map(lambda d, z: average(z, d, decay), delta, state.z)  # (2)
-        n = jax.tree.map(lambda g, m, z: cast(m + decay * z, g.dtype), updates, m, z)  # (3)
-
-        def store(new: jax.Array, buffer: jax.Array) -> jax.Array:
-            return cast(new, buffer.dtype)
-
-        new_z = jax.tree.map(store, z, state.z)
-
-        def keep(g: jax.Array, z: jax.Array, buffer: jax.Array) -> jax.Array:
+                previous = jnp.where(count == 0, g, previous)
+            m = average(m, g, beta)  # (1)
+            z = average(z, g - previous, beta)  # (2)
+            n = m + times(beta, z)  # (3)
             # Always g, as the count is never negative. XLA cannot know that, and so writes this
-            # buffer after z_t, which reads it; else it would copy the buffer, then g.
-            return jnp.where(state.count < 0, store(z, buffer), store(g, buffer))
+            # buffer after z, which reads it; else it would copy the buffer, then g.
+            return n, m, z, jnp.where(count < 0, z, g)
 
-        return n, ScaleByRsgdmState(
-            count=optax.safe_increment(state.count),
-            m=jax.tree.map(store, m, state.m),
-            z=new_z,
-            previous_gradient=jax.tree.map(keep, updates, new_z, state.previous_gradient),
-        )
+        return rule
 
-    return optax.GradientTransformation(init_fn, update_fn)
+    return leafwise(ScaleByRsgdmState, rule_at, buffer_dtype)
 
 
 def rsgdm(
     learning_rate: optax.ScalarOrSchedule,
     decay: ArrayLike = 0.9,
     *,
-    first_difference: str = "zero",
+    first_difference: FirstDifference = "zero",
     accumulator_dtype: DTypeLike | None = None,
     compact: bool = False,
-) -> optax.GradientTransformation:
+) -> optax.GradientTransformationExtraArgs:
     r"""RSGDM as an optimizer: SGD along the corrected average of the gradients.
 
     .. math::
@@ -189,12 +193,12 @@ def rsgdm(
         rounding, while ``decay`` is constant.
 
     Returns:
-      An ``optax.GradientTransformation``, a chain of `scale_by_rsgdm` (or
-      `scale_by_rsgdm_compact`) and ``optax.scale_by_learning_rate``. Updates
-      have the gradients' shapes and dtypes.
+      An ``optax.GradientTransformationExtraArgs``, a chain of `scale_by_rsgdm` (or
+      `scale_by_rsgdm_compact`) and what ``optax.scale_by_learning_rate`` does.
+      Shapes, dtypes and shardings are as `scale_by_rsgdm` says.
 
     Raises:
-      ValueError: as `scale_by_rsgdm`.
+      ValueError: as `scale_by_rsgdm`; in ``update``, if a schedule gives no scalar.
 
     Memory:
       Three buffers the size of the parameters; one if ``compact``.
@@ -223,5 +227,5 @@ def rsgdm(
     scale_by = scale_by_rsgdm_compact if compact else scale_by_rsgdm
     return optax.chain(
         scale_by(decay, first_difference=first_difference, accumulator_dtype=accumulator_dtype),
-        keep_dtypes(optax.scale_by_learning_rate(check_learning_rate(learning_rate))),
+        scale_by_learning_rate(check_learning_rate(learning_rate)),
     )

@@ -13,38 +13,30 @@ Three forms cover the field. With :math:`m_t = \beta m_{t-1} + (1-\beta) g_t`, :
   :math:`b_t = m_t / (1-\beta)`. So its learning rate is α·(1−β): 0.1 in PyTorch is
   α = 1 here, at β = 0.9.
 
-`Qhm` and `TorchSgd` hold the numbers of the first two; they turn into each other and
-into optax transformations.
+`Qhm` and `TorchSgd` hold the numbers of the first two; they turn into each other, and
+`Qhm` into an optax transformation.
 """
 
 from typing import NamedTuple
 
-import jax
-import jax.numpy as jnp
 import optax
-from jax.typing import ArrayLike
+from jax.typing import ArrayLike, DTypeLike
 
 from rsgdm_optax._arguments import (
     as_real,
+    check_accumulator_dtype,
+    check_decay,
     check_flag,
     check_learning_rate,
+    check_number,
     read_decay,
     read_number,
 )
-from rsgdm_optax._average import average
-from rsgdm_optax._buffers import keep_dtypes, zero_buffer, zero_count
 from rsgdm_optax._family import place
+from rsgdm_optax._learning_rate import scale_by_learning_rate
+from rsgdm_optax._one_buffer import one_buffer
 
 __all__ = ["Qhm", "TorchSgd", "qhm"]
-
-
-class _AverageState(NamedTuple):
-    m: optax.Updates
-
-
-class _MomentumState(NamedTuple):
-    count: jax.Array  # type: ignore[assignment]
-    buffer: optax.Updates
 
 
 class Qhm(NamedTuple):
@@ -62,8 +54,8 @@ class Qhm(NamedTuple):
     :math:`\nu`       ``nu``
     ================  ===================
 
-    All three are numbers. `transformation` takes a schedule for the learning rate, too,
-    and a JAX array unchecked.
+    All three are numbers; in `transformation` the learning rate may be a schedule, and a
+    JAX array is used without being checked.
 
     Example:
       From RSGDM's settings to PyTorch's:
@@ -88,42 +80,30 @@ class Qhm(NamedTuple):
             0, 1 or β, or any number if β is 0; PyTorch has no other members.
         """
         rate = read_number("learning_rate", self.learning_rate)
-        decay, nu = self._checked()
+        decay, nu = read_decay(self.decay), read_number("nu", self.nu)
         if nu == 0 or decay == 0:
             return TorchSgd(rate, 0.0)
         if nu not in (1, decay):
             raise ValueError(f"nu must be 0, 1 or decay ({decay}) for PyTorch's form, got {nu!r}.")
         return TorchSgd(rate * (1 - decay), decay, nesterov=nu == decay)
 
-    def transformation(self) -> optax.GradientTransformation:
-        """The optimizer, with one buffer of the parameters' shapes and dtypes.
+    def transformation(
+        self, *, accumulator_dtype: DTypeLike | None = None
+    ) -> optax.GradientTransformationExtraArgs:
+        """The optimizer, with one buffer; all else is as `rsgdm_optax.sgdm` says.
 
         Raises:
-          ValueError: unless α is a finite number or a schedule, β a real number in
-            [0, 1), and ν a finite number.
+          ValueError: when built, unless α is a finite number or a schedule, β a real
+            number in [0, 1), and ν a finite number; then as `rsgdm_optax.sgdm`.
         """
-        rate = check_learning_rate(self.learning_rate)
-        decay, nu = self._checked()
-
-        def init_fn(params: optax.Params) -> _AverageState:
-            return _AverageState(zero_buffer(params, None))
-
-        def update_fn(
-            updates: optax.Updates, state: _AverageState, params: optax.Params | None = None
-        ) -> tuple[optax.Updates, _AverageState]:
-            del params
-            m = jax.tree.map(lambda m, g: average(m, g, decay), state.m, updates)
-            # ν·m + (1−ν)·g is one more average, of m and g.
-            directions = jax.tree.map(lambda g, m: average(g, m, 1 - nu), updates, m)
-            return directions, _AverageState(m)
-
         return optax.chain(
-            keep_dtypes(optax.GradientTransformation(init_fn, update_fn)),
-            keep_dtypes(optax.scale_by_learning_rate(rate)),
+            one_buffer(
+                check_decay(self.decay),
+                check_number("nu", self.nu),
+                check_accumulator_dtype(accumulator_dtype),
+            ),
+            scale_by_learning_rate(check_learning_rate(self.learning_rate)),
         )
-
-    def _checked(self) -> tuple[float, float]:
-        return read_decay(self.decay), read_number("nu", self.nu)
 
 
 class TorchSgd(NamedTuple):
@@ -144,8 +124,8 @@ class TorchSgd(NamedTuple):
     ================  ===================
 
     Without momentum PyTorch dampens nothing, whatever :math:`\tau` is. All but
-    ``nesterov`` are numbers. `transformation` takes a schedule for the learning rate,
-    too, and a JAX array unchecked.
+    ``nesterov`` are numbers. ``to_qhm().transformation()`` is the optimizer, but for what
+    `to_qhm` says of dampening.
 
     Example:
       What a PyTorch user passes to ``rsgdm`` or ``nesterov``:
@@ -158,7 +138,7 @@ class TorchSgd(NamedTuple):
       The documentation of ``torch.optim.SGD``.
     """
 
-    learning_rate: optax.ScalarOrSchedule
+    learning_rate: float
     momentum: float = 0.0
     dampening: float = 0.0
     nesterov: bool = False
@@ -179,38 +159,6 @@ class TorchSgd(NamedTuple):
             return Qhm(rate, 0.0, 0.0)
         alpha = rate * (1 - dampening) / (1 - momentum)
         return Qhm(alpha, momentum, momentum if nesterov else 1.0)
-
-    def transformation(self) -> optax.GradientTransformation:
-        """PyTorch's optimizer, its undamped first step included, with one buffer.
-
-        Raises:
-          ValueError: as `to_qhm`, but γ may be a schedule.
-        """
-        rate = check_learning_rate(self.learning_rate)
-        momentum, dampening, nesterov = self._checked()
-
-        def init_fn(params: optax.Params) -> _MomentumState:
-            return _MomentumState(zero_count(params), zero_buffer(params, None))
-
-        def update_fn(
-            updates: optax.Updates, state: _MomentumState, params: optax.Params | None = None
-        ) -> tuple[optax.Updates, _MomentumState]:
-            del params
-            share = jnp.where(state.count == 0, 1.0, 1 - dampening)
-
-            def accumulate(b: jax.Array, g: jax.Array) -> jax.Array:
-                return momentum * b + share.astype(g.dtype) * g
-
-            buffer = jax.tree.map(accumulate, state.buffer, updates)
-            directions = buffer
-            if nesterov:
-                directions = jax.tree.map(lambda g, b: g + momentum * b, updates, buffer)
-            return directions, _MomentumState(optax.safe_increment(state.count), buffer)
-
-        return optax.chain(
-            keep_dtypes(optax.GradientTransformation(init_fn, update_fn)),
-            keep_dtypes(optax.scale_by_learning_rate(rate)),
-        )
 
     def _checked(self) -> tuple[float, float, bool]:
         momentum = read_decay(self.momentum, "momentum")

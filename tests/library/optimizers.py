@@ -9,6 +9,7 @@ import numpy as np
 import optax
 
 import rsgdm_optax
+from rsgdm_optax import convert
 from tests.library import reference
 
 RATE = 0.1
@@ -16,7 +17,14 @@ DECAY = 0.9
 STEPS = 12
 TOLERANCE = 16 * np.finfo(np.float32).eps  # gradients are up to about 3
 
-# name: (factory of learning rate and more, reference of gradients and decay)
+
+def _qhm(learning_rate: Any, decay: Any = DECAY, accumulator_dtype: Any = None) -> Any:
+    form = convert.Qhm(learning_rate, decay, nu=0.7)
+    return form.transformation(accumulator_dtype=accumulator_dtype)
+
+
+# Every transformation there is. name: (factory of learning rate, decay and accumulator_dtype;
+# reference of gradients and decay)
 OPTIMIZERS = {
     "rsgdm": (rsgdm_optax.rsgdm, reference.rsgdm),
     "rsgdm_gradient": (
@@ -30,6 +38,7 @@ OPTIMIZERS = {
     ),
     "sgdm": (rsgdm_optax.sgdm, reference.sgdm),
     "nesterov": (rsgdm_optax.nesterov, reference.nesterov),
+    "qhm": (_qhm, functools.partial(reference.qhm, nu=0.7)),
 }
 
 

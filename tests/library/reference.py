@@ -44,3 +44,11 @@ def nesterov(gradients: Iterable[np.ndarray], decay: float) -> Iterator[np.ndarr
     for g in gradients:
         m = decay * m + (1 - decay) * g
         yield decay * m + (1 - decay) * g
+
+
+def qhm(gradients: Iterable[np.ndarray], decay: float, nu: float) -> Iterator[np.ndarray]:
+    """Ma and Yarats, equations (3) and (4): between the gradient and its average."""
+    m = 0.0
+    for g in gradients:
+        m = decay * m + (1 - decay) * g
+        yield (1 - nu) * g + nu * m

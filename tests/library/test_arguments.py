@@ -57,9 +57,35 @@ def test_decays_that_are_fine_promote_nothing(factory, decay, x64):
 
 
 @pytest.mark.parametrize("factory", SCALE_BY + ALIASES)
-def test_jax_decays_are_not_inspected(factory):
+def test_values_of_jax_decays_are_not_inspected(factory):
     _with_decay(factory, jnp.array(2.0))
     jax.jit(lambda decay: _with_decay(factory, decay).init(jnp.ones(2)))(2.0)
+
+
+NO_REAL_SCALARS = {
+    "one": jnp.array([0.5]),
+    "matrix": jnp.full((2, 3), 0.5),
+    "empty": jnp.zeros(0),
+    "complex": jnp.array(0.5 + 0j),
+    "bool": jnp.array(True),
+    "key": jax.random.key(0),
+}
+
+
+@pytest.mark.parametrize("kind", NO_REAL_SCALARS)
+@pytest.mark.parametrize("factory", SCALE_BY + ALIASES)
+def test_jax_arrays_that_hold_no_real_number(factory, kind):
+    # Shapes and dtypes are known of tracers, too.
+    array = NO_REAL_SCALARS[kind]
+    with _raises("decay must be a real number in [0, 1), got", repr(array)[:5]):
+        _with_decay(factory, array)
+    with _raises("decay", "got"):
+        jax.jit(lambda decay: _with_decay(factory, decay).init(jnp.ones(2)))(array)
+    if factory in ALIASES:
+        with _raises("learning_rate must be a finite real number or a schedule", repr(array)[:5]):
+            factory(array)
+        with _raises("learning_rate", "got"):
+            jax.jit(lambda rate: factory(rate).init(jnp.ones(2)))(array)
 
 
 @pytest.mark.parametrize("factory", ALIASES)
@@ -103,30 +129,6 @@ def test_accumulator_dtype(factory, dtype):
         factory(*arguments, accumulator_dtype=dtype)
 
 
-@pytest.mark.parametrize("factory", SCALE_BY + ALIASES)
-def test_real_accumulator_for_complex_parameters(factory):
-    arguments = () if factory in SCALE_BY else (0.1,)
-    transformation = factory(*arguments, accumulator_dtype=jnp.float32)
-    params = {"real": jnp.ones(2), "spectrum": jnp.ones(2, jnp.complex64)}
-    with _raises("accumulator_dtype must be complex", "float32", "'spectrum'", "complex64"):
-        transformation.init(params)
-
-
-@pytest.mark.parametrize("factory", SCALE_BY + ALIASES)
-@pytest.mark.parametrize("count", [1, np.arange(3), jnp.arange(3)], ids=repr)
-def test_integer_parameters_need_an_accumulator_dtype(factory, count):
-    arguments = () if factory in SCALE_BY else (1.0,)
-    params = {"weight": 1.0, "count": count}
-    with _raises("accumulator_dtype must be given", "None", "'count'", str(jnp.result_type(count))):
-        factory(*arguments).init(params)
-    gradient = {"weight": jnp.float32(0.0), "count": jnp.full(np.shape(count), 0.5)}
-    transformation = factory(*arguments, accumulator_dtype=jnp.float32)
-    state = transformation.init(params)
-    for _ in range(200):
-        updates, state = transformation.update(gradient, state)
-    np.testing.assert_allclose(np.abs(updates["count"]), 0.5, rtol=1e-5)
-
-
 def test_a_dtype_that_inject_hyperparams_takes_for_a_schedule():
     optimizer = optax.inject_hyperparams(rsgdm)(0.1, accumulator_dtype=jnp.float32)
     with _raises("accumulator_dtype", "got Array", "static_args"):
@@ -134,6 +136,14 @@ def test_a_dtype_that_inject_hyperparams_takes_for_a_schedule():
     optimizer = optax.inject_hyperparams(rsgdm)(0.1, accumulator_dtype="float32")
     state = optimizer.init(jnp.ones(2, jnp.bfloat16))
     assert optax.tree.get(state, "m").dtype == jnp.float32
+
+
+@pytest.mark.parametrize("factory", SCALE_BY + ALIASES)
+def test_every_transformation_takes_extra_arguments(factory):
+    transformation = factory() if factory in SCALE_BY else factory(0.1)
+    assert isinstance(transformation, optax.GradientTransformationExtraArgs)
+    state = transformation.init(jnp.ones(2))
+    transformation.update(jnp.ones(2), state, None, value=1.0)
 
 
 @pytest.mark.parametrize("factory", SCALE_BY + ALIASES)

@@ -6,7 +6,9 @@ There are eight virtual ones. Waiting for each step keeps them from starving eac
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from tests.library.optimizers import OPTIMIZERS, RATE, STEPS, assert_close, expected, make
 
@@ -98,3 +100,114 @@ def test_pmap(name):
     for g, wanted in zip(gradients, expected(name, gradients, rate=RATE), strict=True):
         updates, state = jax.block_until_ready(update(g, state))
         assert_close(updates, wanted)
+
+
+def _mesh(axis_type):
+    return jax.make_mesh((4, 2), ("x", "y"), axis_types=(axis_type,) * 2)
+
+
+def _rows(steps=3):
+    rng = np.random.default_rng(1)
+    return list(rng.standard_normal((steps, 8, 4)).astype(np.float32))
+
+
+UNEQUAL = {
+    "replicated": PartitionSpec(None, None),
+    "turned": PartitionSpec("y", "x"),
+    "one axis": PartitionSpec(("x", "y"), None),
+    "not put": None,
+}
+
+
+EAGER_AND_JIT = pytest.mark.parametrize("jit", [lambda f: f, jax.jit], ids=["eager", "jit"])
+
+
+@EAGER_AND_JIT
+@pytest.mark.parametrize("unequal", UNEQUAL)
+def test_explicit_sharding_unequal_to_the_gradients(name, unequal, jit):
+    mesh = _mesh(AxisType.Explicit)
+    ours = NamedSharding(mesh, PartitionSpec("x", "y"))
+    spec = UNEQUAL[unequal]
+    gradients = _rows()
+    params = jax.device_put(np.ones((8, 4), np.float32), ours)
+    optimizer = make(name)
+    if unequal == "replicated":  # a decay that is an array must not be in the way either
+        optimizer = optax.inject_hyperparams(OPTIMIZERS[name][0])(RATE)
+
+    @jit
+    def step(g, state):
+        updates, state = optimizer.update(g, state, params)
+        return updates, state, optax.apply_updates(params, updates)
+
+    state = optimizer.init(params)
+    before = _shardings(state)
+    for g, wanted in zip(gradients, expected(name, gradients, rate=RATE), strict=True):
+        g = g if spec is None else jax.device_put(g, NamedSharding(mesh, spec))
+        updates, state, after = step(g, state)
+        assert_close(updates, wanted)
+        assert after.sharding == ours
+        assert _shardings(state) == before
+
+
+def _shardings(state):
+    """Of all leaves but what optax.inject_hyperparams itself keeps."""
+    return jax.tree.map(lambda leaf: leaf.sharding, getattr(state, "inner_state", state))
+
+
+@EAGER_AND_JIT
+@pytest.mark.parametrize("axis_type", [AxisType.Explicit, AxisType.Auto])
+def test_numpy_state_with_sharded_gradients(name, axis_type, jit):
+    # As from a checkpoint that keeps no shardings.
+    ours = NamedSharding(_mesh(axis_type), PartitionSpec("x", "y"))
+    gradients = _rows()
+    optimizer = make(name)
+    state = jax.tree.map(np.asarray, optimizer.init(gradients[0]))
+    update = jit(optimizer.update)
+    for g, wanted in zip(gradients, expected(name, gradients, rate=RATE), strict=True):
+        updates, state = update(jax.device_put(g, ours), state)
+        assert_close(updates, wanted)
+        assert updates.sharding == ours
+
+
+@pytest.mark.parametrize("axis_type", [AxisType.Explicit, AxisType.Auto])
+def test_init_under_jit_with_out_shardings(name, axis_type):
+    # What the docstring of scale_by_rsgdm shows.
+    mesh = _mesh(axis_type)
+    ours = NamedSharding(mesh, PartitionSpec("x", "y"))
+    replicated = NamedSharding(mesh, PartitionSpec())
+    params = {"w": jax.device_put(_rows()[0], ours)}
+    optimizer = make(name, lambda _: RATE)
+    shardings = optax.tree.map_params(
+        optimizer,
+        lambda _, sharding: sharding,
+        jax.eval_shape(optimizer.init, params),
+        {"w": ours},
+        transform_non_params=lambda _: replicated,
+    )
+    state = jax.jit(optimizer.init, out_shardings=shardings)(params)
+    wanted = optimizer.init(params)
+    for leaf, eager in zip(jax.tree.leaves(state), jax.tree.leaves(wanted), strict=True):
+        assert leaf.sharding.is_equivalent_to(eager.sharding, leaf.ndim)
+        np.testing.assert_array_equal(leaf, eager)
+
+
+def test_one_leaf_a_device(name):
+    devices = jax.devices()[3:6]
+    gradients = [dict(zip(["a", "b", "c", "uncommitted"], g, strict=False)) for g in _rows()]
+
+    def put(g):
+        return {k: jax.device_put(v, d) for (k, v), d in zip(g.items(), devices, strict=False)} | {
+            "uncommitted": jnp.asarray(g["uncommitted"])
+        }
+
+    optimizer = make(name, lambda _: RATE)
+    state = optimizer.init(put(gradients[0]))
+    for g, wanted in zip(gradients, expected(name, gradients, rate=RATE), strict=True):
+        updates, state = optimizer.update(put(g), state)
+        assert_close(updates, wanted)
+        for tree in (updates, *(getattr(state[0], f) for f in state[0]._fields if f != "count")):
+            where = {k: (leaf.devices(), leaf.committed) for k, leaf in tree.items()}
+            assert where == {k: (leaf.devices(), leaf.committed) for k, leaf in put(g).items()}
+    counts = [leaf for leaf in jax.tree.leaves(state) if leaf.dtype == jnp.int32]
+    assert counts
+    assert not any(leaf.committed for leaf in counts)

@@ -59,4 +59,4 @@ def test_everything_is_documented(name):
 
 def test_states_have_the_promised_fields():
     fields = [state._fields for state in STATES]
-    assert fields == [("count", "m", "z", "previous_gradient"), ("count", "m")]
+    assert fields == [("count", "m", "z", "previous_gradient"), ("count", "c")]

@@ -5,17 +5,27 @@ from collections import deque
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 import rsgdm_optax
-from tests.library.optimizers import OPTIMIZERS, expected, run
+from tests.library.optimizers import OPTIMIZERS
 
 STEPS = 320
-SHAPES = {
+LAYERS = {
     "scalar": (),
     "empty": (0, 3),
     "none": None,
     "layers": [{"kernel": (3, 3, 2, 4), "bias": (4,)}, (5, 6)],
+}
+# What the gradients of one step are, and in which shapes.
+KINDS = {
+    "random": LAYERS,
+    "complex": (4,),
+    "constant": (4,),
+    "ramp": (4,),
+    "sign_flipping": (4,),
+    "heavy_tailed": (4,),
 }
 
 
@@ -26,6 +36,8 @@ def _sequence(kind: str, shape: tuple[int, ...], rng: np.random.Generator) -> np
     match kind:
         case "random":
             return rng.standard_normal((STEPS, *shape))
+        case "complex":
+            return rng.standard_normal((STEPS, *shape)) + 1j * rng.standard_normal((STEPS, *shape))
         case "constant":
             return np.broadcast_to(base, (STEPS, *shape))
         case "ramp":
@@ -37,97 +49,102 @@ def _sequence(kind: str, shape: tuple[int, ...], rng: np.random.Generator) -> np
     raise AssertionError(kind)
 
 
-def _gradients(kind: str, dtype: type) -> list:
+def _gradients(precision: type) -> dict:
+    """Trees by kind, of all steps' gradients."""
     rng = np.random.default_rng(7)
+
+    def draw(kind, shape):
+        sequence = _sequence(kind, shape, rng)
+        return sequence.astype(np.result_type(precision, 1j) if kind == "complex" else precision)
+
     is_shape = lambda x: isinstance(x, tuple)  # noqa: E731
-    columns = jax.tree.map(
-        lambda shape: _sequence(kind, shape, rng).astype(dtype), SHAPES, is_leaf=is_shape
-    )
-    return [jax.tree.map(lambda column, t=t: column[t], columns) for t in range(STEPS)]
+    return {
+        kind: jax.tree.map(lambda shape, kind=kind: draw(kind, shape), shapes, is_leaf=is_shape)
+        for kind, shapes in KINDS.items()
+    }
 
 
-def _largest_error(updates: list, truth: list, gradients: list) -> float:
-    """The largest deviation of any leaf at any step, relative to its largest gradient so far."""
-    worst = 0.0
-    columns = (
-        zip(*map(jax.tree.leaves, trees), strict=True) for trees in (updates, truth, gradients)
-    )
-    for update, exact, gradient in zip(*columns, strict=True):
-        largest = 0.0
-        for u, e, g in zip(update, exact, gradient, strict=True):
+def _updates(optimizer: optax.GradientTransformation, gradients: dict) -> dict:
+    """All steps' updates, from one compiled loop."""
+
+    @jax.jit
+    def loop(gradients):
+        state = optimizer.init(jax.tree.map(lambda g: g[0], gradients))
+        return jax.lax.scan(lambda state, g: optimizer.update(g, state)[::-1], state, gradients)[1]
+
+    return loop(gradients)
+
+
+def _largest_errors(name: str, decay: float, precision: type) -> dict[str, float]:
+    """By kind: the largest deviation at any step, relative to the largest gradient so far."""
+    gradients = _gradients(precision)
+    updates = _updates(OPTIMIZERS[name][0](1.0, decay), gradients)
+    errors = {}
+    for kind in KINDS:
+        errors[kind] = 0.0
+        pairs = zip(jax.tree.leaves(gradients[kind]), jax.tree.leaves(updates[kind]), strict=True)
+        for g, u in pairs:
+            assert (u.shape, u.dtype) == (g.shape, g.dtype)
             if g.size == 0:
-                assert u.shape == e.shape
                 continue
-            largest = max(largest, float(np.max(np.abs(g))))
-            worst = max(worst, float(np.max(np.abs(np.asarray(u, np.float64) - e))) / largest)
-    return worst
+            wide = g.astype(np.complex128 if np.iscomplexobj(g) else np.float64)
+            exact = -np.stack(list(OPTIMIZERS[name][1](wide, decay)))
+            largest = np.maximum.accumulate(np.abs(g).reshape(STEPS, -1).max(axis=1))
+            error = np.abs(np.asarray(u, exact.dtype) - exact).reshape(STEPS, -1).max(axis=1)
+            errors[kind] = max(errors[kind], float(np.max(error / largest)))
+    return errors
 
 
-KINDS = ["random", "constant", "ramp", "sign_flipping", "heavy_tailed"]
-
-
-@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_float64(name, kind, x64):
-    gradients = _gradients(kind, np.float64)
-    updates = run(OPTIMIZERS[name][0](1.0), gradients)
-    assert updates[0]["scalar"].dtype == jnp.float64
-    assert _largest_error(updates, expected(name, gradients), gradients) < 1e-12
+def test_float64(name, x64):
+    errors = _largest_errors(name, 0.9, np.float64)
+    assert {kind: error for kind, error in errors.items() if error >= 1e-13} == {}
 
 
-@pytest.mark.parametrize("decay", [0.0, 0.5, 0.9, 0.999])
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("name", [name for name in OPTIMIZERS if name.startswith("rsgdm")])
-def test_float32(name, kind, decay):
-    gradients = _gradients(kind, np.float32)
-    updates = run(OPTIMIZERS[name][0](1.0, decay), gradients)
-    assert updates[0]["scalar"].dtype == jnp.float32
-    error = _largest_error(updates, expected(name, gradients, decay), gradients)
-    assert error < 4 * np.finfo(np.float32).eps
+@pytest.mark.parametrize("decay", [0.0, 0.3, 0.5, 0.9, 0.999])
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_float32(name, decay):
+    errors = _largest_errors(name, decay, np.float32)
+    bound = 4 * np.finfo(np.float32).eps
+    assert {kind: error for kind, error in errors.items() if error >= bound} == {}
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("name", ["sgdm", "nesterov"])
-def test_float32_of_the_baselines(name, kind):
-    # optax.trace rounds β itself, which weighs 1/(1−β) times as much as rounding 1−β does.
-    gradients = _gradients(kind, np.float32)
-    error = _largest_error(
-        run(OPTIMIZERS[name][0](1.0), gradients), expected(name, gradients), gradients
-    )
-    assert error < 10 * np.finfo(np.float32).eps
-
-
-def _loss_in_float32(name: str, decay: float, gradients: np.ndarray) -> float:
-    """Root mean square of the last update's error, in units 2⁻²³ of the update's own."""
+def _loss_in_float32(name: str, decay: float, gradients: np.ndarray) -> np.ndarray:
+    """Root mean square of the last update's error, in units 2⁻²³ of the update's own; by column."""
     optimizer = OPTIMIZERS[name][0](-1.0, decay)
+    last = np.asarray(_last_update(optimizer, gradients), np.float64)
+    (exact,) = deque(OPTIMIZERS[name][1](gradients.astype(np.float64), decay), maxlen=1)
+    loss = np.sqrt(np.mean((last - exact) ** 2, axis=0) / np.mean(exact**2, axis=0))
+    return loss / np.finfo(np.float32).eps
 
+
+def _last_update(optimizer: optax.GradientTransformation, gradients: np.ndarray) -> jax.Array:
     @jax.jit
     def last(gradients):
         state = optimizer.init(gradients[0])
-        step = lambda state, g: optimizer.update(g, state)[::-1]  # noqa: E731
-        return jax.lax.scan(step, state, gradients)[1][-1]
 
-    (exact,) = deque(OPTIMIZERS[name][1](gradients.astype(np.float64), decay), maxlen=1)
-    error = np.asarray(last(gradients), np.float64) - exact
-    return float(np.sqrt(np.mean(error**2) / np.mean(exact**2)) / np.finfo(np.float32).eps)
+        def step(carry, g):
+            return optimizer.update(g, carry[1]), None
+
+        return jax.lax.scan(step, (gradients[0], state), gradients)[0][0]
+
+    return last(gradients)
+
+
+NEAR_ONE = pytest.mark.parametrize("name", ["rsgdm", "rsgdm_compact", "sgdm", "nesterov"])
 
 
 # What the README says of a β near 1. The bounds leave room for other orders of summation.
 @pytest.mark.parametrize("decay", [0.99, 0.999, 0.9999])
-@pytest.mark.parametrize("name", ["rsgdm", "rsgdm_compact", "sgdm", "nesterov"])
+@NEAR_ONE
 def test_decay_near_one_on_noise_in_float32(name, decay):
-    shape = (round(8 / (1 - decay)), 64)
-    noise = np.random.default_rng(0).standard_normal(shape, np.float32)
-    for gradients in (noise, 1 + noise / 10):
-        loss = _loss_in_float32(name, decay, gradients)
-        if name.startswith("rsgdm"):
-            assert loss < 20
-        else:
-            assert 0.04 < loss * (1 - decay) < 0.2
+    noise = np.random.default_rng(0).standard_normal((round(3 / (1 - decay)), 64), np.float32)
+    gradients = np.stack([noise, 1 + noise / 10], axis=-1)
+    assert np.all(_loss_in_float32(name, decay, gradients) < 20)
 
 
 @pytest.mark.parametrize("decay", [0.99, 0.999])
-@pytest.mark.parametrize("name", ["rsgdm", "rsgdm_compact", "sgdm", "nesterov"])
+@NEAR_ONE
 def test_decay_near_one_on_constants_in_float32(name, decay):
     constants = np.random.default_rng(0).standard_normal(64).astype(np.float32)
     gradients = np.broadcast_to(constants, (round(25 / (1 - decay)), 64))
@@ -159,14 +176,4 @@ def test_compact_buffer_is_the_average_without_the_first_gradient(x64):
     for t, g in enumerate(gradients, start=1):
         _, state = transformation.update(jnp.asarray(g), state)
         c = 0.9 * c + 0.1 * g if t > 1 else c
-        np.testing.assert_allclose(state.m, c, rtol=0, atol=1e-14)
-
-
-def test_complex_gradients(x64):
-    rng = np.random.default_rng(5)
-    gradients = list(rng.standard_normal((STEPS, 3)) + 1j * rng.standard_normal((STEPS, 3)))
-    for name, (factory, _) in OPTIMIZERS.items():
-        for update, exact in zip(
-            run(factory(1.0), gradients), expected(name, gradients), strict=True
-        ):
-            np.testing.assert_allclose(update, exact, rtol=0, atol=1e-12, err_msg=name)
+        np.testing.assert_allclose(state.c, c, rtol=0, atol=1e-14)

@@ -1,0 +1,111 @@
+"""What all transformations here have in common: each takes a gradient tree leaf by leaf.
+
+A state whose leaves change dtype, weak type, shape or sharding after the first
+step makes the second step compile again and breaks `lax.scan`, `lax.cond`
+(hence `optax.MultiSteps`) and buffer donation. So all of that is settled here,
+once, and a transformation is a rule for one leaf.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.typing import DTypeLike
+
+from rsgdm_optax._leaves import check_buffers, check_leaf, check_parameters, dtype_of
+from rsgdm_optax._placement import align, zero_count
+
+# One leaf's gradient and buffers, all of one dtype, to its update and its next buffers.
+Rule = Callable[..., tuple[jax.Array, ...]]
+
+
+def leafwise(
+    state_type: Any,
+    rule_at: Callable[[Any], Rule],
+    accumulator_dtype: np.dtype[Any] | None = None,
+) -> optax.GradientTransformationExtraArgs:
+    """The transformation that applies a rule to each leaf.
+
+    Args:
+      state_type: a NamedTuple. A field `count` counts steps from 0, as int32; every
+        other field is a tree of buffers, which start at zero.
+      rule_at: the rule at a count, which is None if the state has none. It
+        computes in the common dtype of gradient and buffers, at least in float32.
+      accumulator_dtype: dtype of the buffers; None for each parameter's own.
+
+    Returns:
+      A transformation whose updates have the gradients' dtypes, whose buffers have
+      the parameters' shapes and shardings, and which takes any extra arguments. It
+      does not look at parameters in `update`. Where the gradient is None, so is
+      the update, and the buffers stay as they are.
+    """
+    has_count = "count" in state_type._fields
+    buffer_names = [name for name in state_type._fields if name != "count"]
+
+    def zeros(leaf: Any) -> jax.Array:
+        # With a dtype of its own, for a weakly typed leaf would give a weakly typed buffer.
+        return jnp.zeros_like(leaf, dtype=accumulator_dtype or dtype_of(leaf))
+
+    def init_fn(params: optax.Params) -> Any:
+        check_parameters(params, accumulator_dtype)
+        fields = {name: jax.tree.map(zeros, params) for name in buffer_names}
+        return state_type(**({"count": zero_count(params)} if has_count else {}), **fields)
+
+    def update_fn(
+        updates: optax.Updates, state: Any, params: optax.Params | None = None, **extra_args: Any
+    ) -> tuple[optax.Updates, Any]:
+        del params, extra_args
+        # A state that was restored from JSON has a Python number here.
+        count = jnp.asarray(state.count, jnp.int32) if has_count else None
+        rule = rule_at(count)
+        tree: Any
+        leaves, tree = jax.tree_util.tree_flatten_with_path(updates, is_leaf=lambda g: g is None)
+        buffers = [tree.flatten_up_to(getattr(state, name)) for name in buffer_names]
+        rows = [
+            _step(rule, path, g, mine, accumulator_dtype)
+            for (path, g), *mine in zip(leaves, *buffers, strict=True)
+        ]
+        new_updates, *new_buffers = (
+            tree.unflatten([row[field] for row in rows]) for field in range(1 + len(buffers))
+        )
+        fields = dict(zip(buffer_names, new_buffers, strict=True))
+        if has_count:
+            fields["count"] = optax.safe_increment(count)
+        return new_updates, state_type(**fields)
+
+    return optax.GradientTransformationExtraArgs(init_fn, update_fn)
+
+
+def _step(
+    rule: Rule, path: Any, gradient: Any, buffers: list[Any], accumulator_dtype: DTypeLike | None
+) -> tuple[Any, ...]:
+    """The update and the next buffers of one leaf."""
+    if gradient is None:
+        return None, *buffers
+    check_leaf("gradient", path, gradient)
+    g = jnp.asarray(gradient)
+    buffers = [_restored(buffer, accumulator_dtype or g.dtype) for buffer in buffers]
+    check_buffers(path, g, buffers)
+    buffers = [jnp.asarray(buffer) for buffer in buffers]
+    # Said explicitly, because implicit promotion may be forbidden.
+    with jax.numpy_dtype_promotion("standard"):
+        common = jnp.result_type(g.dtype, *(buffer.dtype for buffer in buffers), jnp.float32)
+    *old, g_like_buffers = align([*buffers, g])
+    results = rule(g_like_buffers.astype(common), *(buffer.astype(common) for buffer in old))
+    dtypes = [g.dtype, *(buffer.dtype for buffer in buffers)]
+    return tuple(_cast(x, dtype) for x, dtype in zip(results, dtypes, strict=True))
+
+
+def _restored(buffer: Any, dtype: DTypeLike) -> Any:
+    """The buffer; as an array of `dtype` if it is a number, for which JSON keeps none."""
+    return jnp.asarray(buffer, dtype) if isinstance(buffer, int | float | complex) else buffer
+
+
+def _cast(x: jax.Array, dtype: np.dtype[Any]) -> jax.Array:
+    """`x` in `dtype`; the real part where `dtype` is real."""
+    if jnp.iscomplexobj(x) and not jnp.issubdtype(dtype, jnp.complexfloating):
+        x = x.real
+    return x.astype(dtype)
