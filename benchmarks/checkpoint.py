@@ -38,7 +38,7 @@ def measure(model: str, rounds: int) -> dict[str, Any]:
             start = time.perf_counter()
             Checkpoints(Path(folder)).save(state, metrics)
             saved = time.perf_counter()
-            Checkpoints(Path(folder)).restore(state)
+            Checkpoints(Path(folder)).restore(state, epochs)
             if epochs > 1:  # the first warms up
                 saves.append(saved - start)
                 restores.append(time.perf_counter() - saved)

@@ -3,18 +3,22 @@
 epoch-K/   state/  metrics.json  SHA256SUMS
 
 Orbax writes the arrays. It does not notice a bit that flips later, so every file has its
-checksum, in the format of the command sha256sum.
+checksum, in the format of the command sha256sum. A checkpoint whose files are not those that were
+written is damaged: it is renamed epoch-K.damaged, and the one before is used. Whatever else goes
+wrong, in a disk, in memory or between versions, says nothing of the files: it ends the program.
 """
 
 import hashlib
+import itertools
 import json
 import logging
+import os
+import re
 import shutil
 from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 import orbax.checkpoint as ocp
 
 from train.errors import InputError
@@ -22,8 +26,10 @@ from train.progress import warn
 from train.steps import TrainState
 
 KEPT = 3  # while a run goes on; one once it is done
-_PREFIX = "epoch"
+_FORMAT = 2  # of metrics.json; the first was a list, whose epochs called alpha learning_rate
 _SUMS = "SHA256SUMS"
+_LINE = re.compile(r"([0-9a-f]{64})  ([^\0\n]+)\n")
+_UNCHANGED = "nothing was changed; without it, the run goes on from the one before"
 
 # Orbax tells of every stage, and asyncio once more of what fails; we get it as an exception.
 for _name in ("absl", "asyncio"):
@@ -58,13 +64,13 @@ class Checkpoints:
                 f"{needed / 1e6:.1f} MB, {free / 1e6:.1f} MB are free; make room, and the same "
                 "command goes on"
             )
-        path = self._path(epoch)
-        partial = path.with_name(f".{path.name}.partial")
+        path, partial = self._path(epoch), self._partial(epoch)
         try:
             self._orbax.save(partial / "state", args=ocp.args.StandardSave(arrays))
-            (partial / "metrics.json").write_text(json.dumps(metrics))
+            content = json.dumps({"format": _FORMAT, "epochs": metrics})
+            (partial / "metrics.json").write_text(content)
             sums = (f"{_sha256(partial / name)}  {name}\n" for name in _files(partial))
-            (partial / _SUMS).write_text("".join(sums))
+            (partial / _SUMS).write_text("".join(sums), encoding="utf-8")
             partial.rename(path)
         except Exception as error:  # a failing disk shows as whatever the storage layer makes of it
             raise InputError(
@@ -73,49 +79,81 @@ class Checkpoints:
             ) from None
         self.keep(KEPT)
 
-    def restore(self, template: TrainState) -> tuple[TrainState, list[dict[str, Any]]] | None:
+    def restore(
+        self, template: TrainState, epochs: int
+    ) -> tuple[TrainState, list[dict[str, Any]]] | None:
         """The newest state that is whole, on the host, and the metrics up to it, or None.
 
-        A damaged one is named in a warning and removed.
+        Damaged ones are renamed, with a warning.
+
+        Args:
+          template: a state of the same shapes and dtypes.
+          epochs: how many the run has.
+
+        Raises:
+          InputError: if one cannot be read, or does not fit. Nothing has been changed then.
         """
+        damaged: dict[Path, str] = {}
+        restored, path = None, self._folder
+        try:
+            for epoch in reversed(self._epochs()):
+                path = self._path(epoch)
+                if epoch > epochs:
+                    raise InputError(f"the run has {epochs} epochs")
+                damage = _damage(path)
+                if damage is None:
+                    restored = self._read(path, epoch, template)
+                    break
+                damaged[path] = damage
+        except InputError as error:
+            raise InputError(f"{path}: does not fit: {error}; {_UNCHANGED}") from None
+        except Exception as error:  # as many kinds as there are layers down to the disk
+            raise InputError(f"{path}: cannot be read: {_line(error)}; {_UNCHANGED}") from error
+        for path, damage in damaged.items():
+            _set_aside(path, damage)
         # What a killed save leaves: never read, but it takes room.
-        for path in self._folder.glob(f".{_PREFIX}-*.partial"):
+        for path in self._folder.glob(".epoch-*.partial"):
             shutil.rmtree(path, ignore_errors=True)
-        for epoch in reversed(self._epochs()):
-            path = self._path(epoch)
-            try:
-                return self._read(path, epoch, template)
-            except Exception as error:  # as many kinds as there are ways to be damaged
-                warn(f"{path}: damaged, {_line(error)}; removed")
-                shutil.rmtree(path)
-        return None
+        return restored
 
     def keep(self, newest: int) -> None:
         """Removes all but the newest checkpoints."""
         for epoch in self._epochs()[:-newest]:
-            shutil.rmtree(self._path(epoch))
+            # Under another name first: a removal that is killed leaves no damaged checkpoint.
+            partial = self._path(epoch).rename(self._partial(epoch))
+            if partial.is_symlink():
+                partial.unlink()
+            else:
+                shutil.rmtree(partial, ignore_errors=True)
 
     def _read(
         self, path: Path, epoch: int, template: TrainState
     ) -> tuple[TrainState, list[dict[str, Any]]]:
-        _check_files(path)  # first: Orbax makes much noise about files that it cannot read
-        metrics = json.loads((path / "metrics.json").read_text())
+        metrics = _metrics((path / "metrics.json").read_text())
         if len(metrics) != epoch:
-            raise ValueError(f"it holds {len(metrics)} epochs")
+            raise InputError(f"metrics.json has {len(metrics)} epochs")
+        # Without a template of Orbax's: it would cast to other dtypes, and overlook other shapes.
+        arrays = self._orbax.restore(path / "state", args=ocp.args.StandardRestore())
         named = _named(template)
-        # As arrays of the host: the devices may be others than those that they come from.
-        wanted = {name: np.empty(leaf.shape, leaf.dtype) for name, leaf in named.items()}
-        arrays = self._orbax.restore(path / "state", args=ocp.args.StandardRestore(wanted))
+        for name in [*named, *arrays]:
+            there, here = (_kind(leaves.get(name)) for leaves in (arrays, named))
+            if there != here:
+                raise InputError(f"{name} is {there} there and {here} here")
         leaves = [arrays[name] for name in named]
         state: TrainState = jax.tree.unflatten(jax.tree.structure(template), leaves)
         return state, metrics
 
     def _epochs(self) -> list[int]:
-        names = (path.name.partition("-") for path in self._folder.glob(f"{_PREFIX}-*"))
-        return sorted(int(number) for _, _, number in names if number.isdigit())
+        # Not glob, which takes a folder that cannot be read for an empty one.
+        paths = self._folder.iterdir() if os.path.lexists(self._folder) else []
+        found = (re.fullmatch(r"epoch-([1-9][0-9]*)", path.name) for path in paths)
+        return sorted(int(match[1]) for match in found if match)
 
     def _path(self, epoch: int) -> Path:
-        return self._folder / f"{_PREFIX}-{epoch}"
+        return self._folder / f"epoch-{epoch}"
+
+    def _partial(self, epoch: int) -> Path:
+        return self._folder / f".epoch-{epoch}.partial"
 
 
 def _named(state: TrainState) -> dict[str, Any]:
@@ -134,17 +172,68 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _check_files(folder: Path) -> None:
-    """Raises if a file is not as it was written, is missing, or was not there."""
-    lines = (folder / _SUMS).read_text().splitlines()
-    sums = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
-    for name in sorted({*sums, *_files(folder)}):
-        if name not in sums:
-            raise ValueError(f"{name} is not in {_SUMS}")
-        if _sha256(folder / name) != sums[name]:
-            raise ValueError(f"{name} has another checksum")
+def _damage(folder: Path) -> str | None:
+    """What is not as it was written, or None. Files that were not written do not matter.
+
+    Raises:
+      OSError: if a file cannot be read.
+    """
+    if folder / _SUMS not in folder.iterdir():
+        return f"{_SUMS} is missing"
+    text = (folder / _SUMS).read_bytes().decode(errors="replace")
+    lines: list[tuple[str, str]] = _LINE.findall(text)
+    if not lines or "".join(f"{digest}  {name}\n" for digest, name in lines) != text:
+        return f"{_SUMS} is not as it was written"
+    for digest, name in lines:
+        try:
+            found = _sha256(folder / name)
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            return f"{name} is missing"
+        if found != digest:
+            return f"{name} has another checksum"
+    return None
+
+
+def _set_aside(path: Path, damage: str) -> None:
+    numbered = (f"{path.name}.damaged-{k}" for k in itertools.count(2))
+    new = next(
+        name
+        for name in itertools.chain([f"{path.name}.damaged"], numbered)
+        if not os.path.lexists(path.with_name(name))
+    )
+    try:
+        path.rename(path.with_name(new))
+    except OSError as error:
+        raise InputError(
+            f"{path}: damaged, {damage}; it cannot be renamed {new}: {error.strerror}"
+        ) from None
+    warn(f"{path}: damaged, {damage}; renamed {new}")
+
+
+def _metrics(text: str) -> list[dict[str, Any]]:
+    """The epochs in a metrics.json of any format."""
+    match json.loads(text):
+        case list(epochs):
+            names = {"learning_rate": "alpha"}
+            return [
+                {"format": _FORMAT} | {names.get(key, key): value for key, value in epoch.items()}
+                for epoch in epochs
+            ]
+        case {"format": 2, "epochs": list(epochs)}:
+            return epochs
+        case {"format": int(number)} if number > _FORMAT:
+            raise InputError(
+                f"metrics.json was written by a newer version, in format {number}; this one reads "
+                f"up to {_FORMAT}"
+            )
+        case _:
+            raise InputError("metrics.json is in an unknown format")
+
+
+def _kind(leaf: Any) -> str:
+    return "missing" if leaf is None else f"{leaf.dtype}{list(leaf.shape)}"
 
 
 def _line(error: Exception) -> str:
-    text = str(error).splitlines() or [""]
-    return f"{type(error).__name__}: {text[0]}"[:200]
+    text = next(iter(str(error).splitlines()), "")
+    return ": ".join(filter(None, (type(error).__name__, text)))[:200]

@@ -38,7 +38,9 @@ class Config:
         "take N training examples to evaluate on, and leave the test set alone", "N", default=0
     )
     model: str = _option(" ".join(MODELS), "NAME")
-    optimizers: tuple[str, ...] = _option(" ".join(OPTIMIZERS), "NAME")
+    optimizers: tuple[str, ...] = _option(
+        f"{' '.join(OPTIMIZERS)}; a warning says if optax's adan is not the algorithm", "NAME"
+    )
     seeds: tuple[int, int] = _option("N for seeds 0 to N-1, or A:B for A to B-1", "SEEDS")
     epochs: int = _option("epochs of each run", "N")
     halve_every: int = _option("epochs after which the learning rate halves, each time", "N")

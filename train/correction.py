@@ -33,7 +33,6 @@ import rsgdm_optax
 from train import command
 from train.errors import InputError
 from train.measurement import Numbers, Subject, measure_all, options, significant
-from train.optimizers import make_optimizer
 from train.steps import Keys
 
 NAME = "correction"
@@ -55,14 +54,12 @@ def correction(subject: Subject) -> Callable[[int], Numbers]:
             f"train_examples: {len(subject.dataset.train)} is no multiple of the batch size "
             f"{run.batch_size}; an epoch would leave examples out of the full batch"
         )
-    driver = make_optimizer(
-        run.optimizer, subject.schedule, decay=run.decay, weight_decay=run.weight_decay
-    )
+    driver = subject.optimizer
     averages = rsgdm_optax.scale_by_rsgdm(run.decay)  # its state holds g and m, and with z, n
     # These two train nothing: their states keep what becomes of the gradients at given parameters.
     watching, adding = (
-        optax.chain(optax.add_decayed_weights(run.weight_decay), of, optax.set_to_zero())
-        for of in (averages, optax.trace(1.0))
+        optax.chain(optax.add_decayed_weights(run.weight_decay), kept, optax.set_to_zero())
+        for kept in (averages, optax.trace(1.0))
     )
     drive, watch, add = map(subject.step, (driver, watching, adding))
 
@@ -135,7 +132,7 @@ def _row(
         "sigma_squared": _squared(expected["n"] - gradient - start),  # of (1−β)·ς
     }
     for name, mean in expected.items():
-        values = np.stack([of[name] for of in drawn])
+        values = np.stack([replica[name] for replica in drawn])
         variance = float(np.sum(np.var(values, axis=0, ddof=1)))
         row[name] = {
             "bias_squared": _squared(mean - gradient),

@@ -18,14 +18,13 @@ import optax
 
 from train.allowed import check
 from train.config import Config, RunConfig, runs
-from train.data import Dataset, load
+from train.data import load
 from train.environment import environment
 from train.errors import InputError
 from train.lock import locked
-from train.optimizers import ema_rate, step_schedule
 from train.options import Parser, parse
+from train.recipe import Recipe, make_network
 from train.records import write_json
-from train.resnet import MODELS
 from train.steps import (
     EVALUATION_BATCH,
     EvaluationStep,
@@ -34,7 +33,6 @@ from train.steps import (
     Network,
     Sums,
     TrainState,
-    TrainStep,
     epoch_order,
 )
 from train.study import check_batch_size, matmul_precision
@@ -47,11 +45,9 @@ _NOT_HERE = ("--dry-run", "--tensorboard", "--checkpoint-every", "--parallel", "
 
 
 @dataclasses.dataclass(frozen=True)
-class Subject:
+class Subject(Recipe):
     """A training that is looked at step by step: the runs of one optimizer, whatever the seed."""
 
-    run: RunConfig  # of any seed
-    dataset: Dataset
     network: Network
 
     @functools.cached_property
@@ -59,31 +55,9 @@ class Subject:
         examples: Examples = jax.device_put(Examples.of(self.dataset.train, self.dataset))
         return examples
 
-    @property
-    def steps_per_epoch(self) -> int:
-        return len(self.dataset.train) // self.run.batch_size
-
-    @property
-    def steps(self) -> int:
-        return self.run.epochs * self.steps_per_epoch
-
-    @property
-    def schedule(self) -> optax.Schedule:
-        rate = ema_rate(
-            self.run.optimizer, self.run.learning_rate, self.run.lr_convention, self.run.decay
-        )
-        return step_schedule(rate, halve_every=self.run.halve_every * self.steps_per_epoch)
-
     def step(self, optimizer: optax.GradientTransformation) -> Step:
         """Training's own step with any optimizer, compiled once."""
-        step = TrainStep(
-            self.network,
-            optimizer,
-            batch_size=self.run.batch_size,
-            steps_per_epoch=self.steps_per_epoch,
-            augment=self.run.augment,
-            flip=self.dataset.can_flip,
-        )
+        step = self.train_step(self.network, optimizer)
 
         @jax.jit
         def one_step(state: TrainState, keys: Keys, examples: Examples) -> TrainState:
@@ -117,7 +91,7 @@ class Subject:
         for start in range(0, len(examples.labels), EVALUATION_BATCH):
             position = np.int32(start)
             sums = self._evaluate(state.params, state.batch_stats, sums, examples, position)
-        return int(sums.correct) / int(sums.count)
+        return sums.averages()[1]
 
 
 # Called once for an optimizer, and what it returns once for a seed: so steps are compiled once.
@@ -170,13 +144,10 @@ def measure_all(name: str, config: Config, measurement: Measurement) -> None:
     folder = Path(config.output)
     if folder.exists():
         _check_folder(folder, name, all_runs)
-    make = functools.partial(
-        MODELS[config.model], channels=dataset.train.images.shape[-1], classes=dataset.classes
-    )
+    network = make_network(dataset, config.model)
     first = {run.optimizer: run for run in reversed(all_runs)}
     measures = {
-        optimizer: measurement(Subject(run, dataset, Network(make)))
-        for optimizer, run in first.items()
+        optimizer: measurement(Subject(run, dataset, network)) for optimizer, run in first.items()
     }
     folder.mkdir(parents=True, exist_ok=True)
     precision = matmul_precision(config)

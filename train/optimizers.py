@@ -1,7 +1,7 @@
 """The optimizers by name, with coupled weight decay and the step schedule."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -28,6 +28,24 @@ OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
 }
 
 
+def known_faults(names: Sequence[str]) -> list[str]:
+    """One line for each of the named optimizers that the installed optax computes wrongly."""
+    if "adan" not in names or not _adan_is_faulty():
+        return []
+    return [
+        f"adan: optax {optax.__version__} weighs the gradient's difference with 1-b2 = 0.08, where "
+        "the algorithm has b2 = 0.92; the figures are not Adan's"
+    ]
+
+
+def _adan_is_faulty() -> bool:
+    # With b1 = b2 = b3 = 0 Adan is g/|g|; the fault makes it (g + Δg)/|g + Δg|.
+    adan = optax.scale_by_adan(b1=0.0, b2=0.0, b3=0.0)
+    _, state = adan.update(jnp.float32(3), adan.init(jnp.float32(0)))
+    update, _ = adan.update(jnp.float32(1), state)
+    return bool(update < 0)
+
+
 def ema_rate(optimizer: str, learning_rate: float, convention: str, decay: float) -> float:
     """The rate as the optimizers here take it: α of the EMA form.
 
@@ -45,6 +63,7 @@ def step_schedule(learning_rate: float, *, halve_every: int) -> optax.Schedule:
     In whole numbers: optax's staircase divides in floating point, and under jit is a step late at
     some boundaries; its piecewise constant schedule traces an operation for every boundary.
     """
+    halve_every = min(halve_every, 2**31 - 1)  # steps are counted in int32
 
     def schedule(count: ArrayLike) -> jax.Array:
         return jnp.ldexp(jnp.float32(learning_rate), -(jnp.asarray(count) // halve_every))

@@ -97,10 +97,10 @@ class RunFolder:
           InputError: if a file is missing or damaged.
         """
         config = self.config()
-        result = _read(self.path / "result.json")
+        result = _upgraded(_read(self.path / "result.json"))
         evaluation = "validation" if config.validation_examples else "test"
         epoch_keys = {
-            *("epoch", "step", "learning_rate", "train_loss", "train_accuracy"),
+            *("format", "epoch", "step", "alpha", "train_loss", "train_accuracy"),
             *(f"{evaluation}_loss", f"{evaluation}_accuracy", "images_per_second"),
         }
         ends = {
@@ -111,7 +111,7 @@ class RunFolder:
         if status not in ends or result.keys() != ends[status]:
             raise _damaged(self.path / "result.json", "it does not hold a result")
         path = self.path / "metrics.jsonl"
-        metrics = [_parse(path, line) for line in _text(path).splitlines()]
+        metrics = [_upgraded(_parse(path, line)) for line in _text(path).splitlines()]
         if any(not isinstance(line, dict) or line.keys() != epoch_keys for line in metrics):
             raise _damaged(path, "a line does not hold an epoch's figures")
         if [line["epoch"] for line in metrics] != list(range(1, result["epoch"] + 1)):
@@ -247,6 +247,14 @@ def _parse(path: Path, text: str) -> Any:
 
 def _read(path: Path) -> Any:
     return _parse(path, _text(path))
+
+
+def _upgraded(entry: Any) -> Any:
+    """An epoch's figures as they are written today; at first alpha was called learning_rate."""
+    if not isinstance(entry, dict) or "format" in entry:
+        return entry
+    names = {"learning_rate": "alpha"}
+    return {"format": 2} | {names.get(name, name): value for name, value in entry.items()}
 
 
 def _damaged(path: Path, what: str) -> InputError:

@@ -14,8 +14,16 @@ import jax.numpy as jnp
 from flax import nnx
 
 
+class OneValueError(ValueError):
+    """A channel that has one value in the whole batch has no variance to train with."""
+
+
 class BatchNorm(nnx.BatchNorm):
-    """Batch normalisation with PyTorch's running variance: divided by n − 1, not n."""
+    """Batch normalisation with PyTorch's running variance: divided by n − 1, not n.
+
+    Raises:
+      OneValueError: in training, if there is one value a channel, as PyTorch does.
+    """
 
     def __init__(self, channels: int, *, rngs: nnx.Rngs):
         # Flax's momentum 0.9 is PyTorch's 0.1. The two-pass variance does not cancel.
@@ -28,8 +36,12 @@ class BatchNorm(nnx.BatchNorm):
             n = math.prod(x.shape[:-1])
             if self.axis_name is not None:  # x is one device's share of the batch
                 n *= jax.lax.axis_size(self.axis_name)
+            if n == 1:
+                raise OneValueError(
+                    f"a BatchNorm layer would have one value for each of its {x.shape[-1]} channels"
+                )
             kept = self.momentum * before
-            self.var[...] = kept + (self.var[...] - kept) * (n / max(n - 1, 1))
+            self.var[...] = kept + (self.var[...] - kept) * (n / (n - 1))
         return y
 
 

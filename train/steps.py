@@ -17,6 +17,8 @@ from train.parallel import Undivided
 EVALUATION_BATCH = 500
 NO_STEP = 2**31 - 1
 UNDIVIDED = Undivided()
+# A sum of finite losses is finite then: there are fewer than 2³² of them. A power of two: exact.
+LOSS_SCALE = 2.0**-32
 
 
 class TrainState(NamedTuple):
@@ -31,7 +33,7 @@ class TrainState(NamedTuple):
 class Sums(NamedTuple):
     """Sums over examples; averages are taken once, on the host."""
 
-    loss: jax.Array  # float32
+    loss: jax.Array  # float32, times `LOSS_SCALE`
     correct: jax.Array  # int32
     count: jax.Array  # type: ignore[assignment]  # int32
     bad_step: jax.Array  # first step whose loss was not finite, else NO_STEP
@@ -48,6 +50,11 @@ class Sums(NamedTuple):
             self.count + other.count,
             jnp.minimum(self.bad_step, other.bad_step),
         )
+
+    def averages(self) -> tuple[float, float]:
+        """Loss and accuracy, on the host."""
+        count = int(self.count)
+        return float(self.loss) / LOSS_SCALE / count, int(self.correct) / count
 
 
 class Examples(NamedTuple):
@@ -173,7 +180,7 @@ class TrainStep:
         updates, opt_state = self.optimizer.update(gradients, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         batch = Sums(
-            loss=loss * self.batch_size,
+            loss=loss * (self.batch_size * LOSS_SCALE),
             correct=self.parallel.total(jnp.sum(jnp.argmax(logits, -1) == labels, dtype=jnp.int32)),
             count=jnp.int32(self.batch_size),
             bad_step=jnp.where(jnp.isfinite(loss), NO_STEP, state.step + 1),
@@ -206,7 +213,7 @@ class EvaluationStep:
         losses = optax.softmax_cross_entropy_with_integer_labels(logits, jnp.maximum(labels, 0))
         loss, correct, count = self.parallel.total(
             (
-                jnp.sum(losses, where=real),
+                jnp.sum(losses * LOSS_SCALE, where=real),
                 jnp.sum(jnp.argmax(logits, -1) == labels, where=real, dtype=jnp.int32),
                 jnp.sum(real, dtype=jnp.int32),
             )

@@ -57,7 +57,7 @@ def straying(subject: Subject) -> Callable[[int], Numbers]:
     def measure(seed: int) -> Numbers:
         keys = Keys.of_seed(seed)
         reference = subject.start(named(REFERENCE), keys)
-        others = {name: subject.start(of, keys) for name, of in optimizers.items()}
+        others = {name: subject.start(optimizer, keys) for name, optimizer in optimizers.items()}
         after_one = step_of["rsgdm"](others["rsgdm"], keys)
         first_gradient = _norm(optax.tree.get(after_one.opt_state, "previous_gradient"))
         start = _norm(reference.params)

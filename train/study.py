@@ -13,8 +13,10 @@ from train.data import Dataset, load
 from train.environment import environment
 from train.errors import InputError
 from train.lock import locked
+from train.optimizers import known_faults
 from train.parallel import devices
 from train.progress import Display
+from train.recipe import check_batch_norm
 from train.records import RunFolder, check_same_study
 from train.report import Report, build_report
 from train.trainer import Trainer
@@ -92,7 +94,10 @@ def check_study(config: Config) -> Dataset:
 
 
 def check_batch_size(config: Config, dataset: Dataset) -> None:
-    """Raises `InputError` if an epoch has not one whole batch, or a device has no whole share."""
+    """Raises `InputError` if an epoch has not one whole batch, or a device has no whole share.
+
+    Also if a BatchNorm layer would have one value a channel.
+    """
     count = len(devices())
     if config.batch_size % count:
         raise InputError(
@@ -103,6 +108,7 @@ def check_batch_size(config: Config, dataset: Dataset) -> None:
             f"batch_size: {config.batch_size} is more than the {len(dataset.train)} examples "
             "to train on"
         )
+    check_batch_norm(dataset, config.model, config.batch_size)
 
 
 def matmul_precision(config: Config) -> str:
@@ -115,6 +121,8 @@ def _train(config: Config, todo: list[RunConfig], dataset: Dataset, display: Dis
         f"{config.model} on {config.dataset}: {len(dataset.train)} examples to train on, "
         f"{len(dataset.evaluation)} for {dataset.evaluation_name}"
     )
+    for line in known_faults(config.optimizers):
+        display.say(f"warning: {line}")
     trainer = Trainer(dataset, config.model, config.dtype, config.parallel)
     seconds = trainer.step_seconds(todo[0])
     steps = len(dataset.train) // config.batch_size * config.epochs * len(todo)

@@ -159,7 +159,7 @@ def _row(name: str, runs: list[Run], evaluation: str) -> Row:
     done = [run.result for run in runs if run.is_done]
     return Row(
         optimizer=name,
-        learning_rate=runs[0].metrics[0]["learning_rate"],
+        learning_rate=runs[0].metrics[0]["alpha"],
         accuracy=Spread.of([result[f"{evaluation}_accuracy"] for result in done]),
         loss=Spread.of([result[f"{evaluation}_loss"] for result in done]),
         train_accuracy=Spread.of([result["clean_train_accuracy"] for result in done]),

@@ -21,7 +21,7 @@ class Events:
     def add(self, metrics: dict[str, Any]) -> None:
         """Adds an epoch."""
         for name, value in metrics.items():
-            if name not in ("epoch", "step") and value is not None:
+            if name not in ("format", "epoch", "step") and value is not None:
                 self._writer.add_scalar(name, value, metrics["step"])
         self._writer.flush()
 

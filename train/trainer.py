@@ -10,41 +10,37 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from train import convolution, hosts
 from train.checkpoints import Checkpoints
 from train.config import RunConfig
 from train.data import Dataset
-from train.optimizers import ema_rate, make_optimizer, step_schedule
 from train.parallel import PARALLEL, devices
 from train.progress import Display
+from train.recipe import Recipe, make_network
 from train.records import RunFolder
-from train.resnet import MODELS
 from train.steps import (
     EVALUATION_BATCH,
     NO_STEP,
-    UNDIVIDED,
     EvaluationStep,
     Examples,
     Keys,
-    Network,
     Sums,
     TrainState,
-    TrainStep,
     epoch_order,
 )
 from train.tensorboard import Events
 
+FORMAT = 2  # of a line of metrics; the first had no number, and called alpha learning_rate
 LOOK_EVERY = 16  # steps from one look for divergence to the next
 
 
 @dataclasses.dataclass(frozen=True)
 class _Compiled:
-    """What belongs to one optimizer."""
+    """The programs of runs that differ in their seeds alone."""
 
-    schedule: optax.Schedule
-    init: Callable[..., Any]
+    recipe: Recipe
+    init: Callable[..., Any]  # of the optimizer's state
     train: Callable[..., Any]
 
 
@@ -84,12 +80,9 @@ class Trainer:
             put(Examples.of(split, dataset, self._evaluation_batch))
             for split in (dataset.train, dataset.evaluation)
         )
-        channels = dataset.train.images.shape[-1]
-        self._network = Network(
-            functools.partial(MODELS[model], channels=channels, classes=dataset.classes),
-            # Left alone in float32: the layers compute in their parameters' dtype.
-            None if dtype == "float32" else jnp.dtype(dtype),
-            convolution.convolution if fast else None,
+        self._model, self._dtype = model, dtype
+        self._network = make_network(
+            dataset, model, dtype, convolution.convolution if fast else None
         )
         # Everything is committed to the devices, as what a checkpoint brings back is: JAX
         # compiles anew for an array that is not.
@@ -100,7 +93,7 @@ class Trainer:
         self._order = self._jit(epoch_order, static_argnums=2)
         evaluation = EvaluationStep(self._network, self._evaluation_batch, self._parallel)
         self._evaluate = self._parallel.compile(evaluation, donate=(2,))
-        self._compiled: dict[str, _Compiled] = {}
+        self._compiled: dict[RunConfig, _Compiled] = {}
 
     def step_seconds(self, run: RunConfig, steps: int = 1) -> float:
         """Compiles the run's step, and times some that are thrown away."""
@@ -111,26 +104,27 @@ class Trainer:
         start = time.perf_counter()
         for step in range(1, steps + 1):
             state, sums = compiled.train(state, sums, self._train_examples, order, keys)
-            self._hold(sums, step)
+            self._throttle(sums, step)
         jax.block_until_ready((state, sums))
         return (time.perf_counter() - start) / steps
 
     def cost(self, run: RunConfig) -> Cost:
         """What a run costs, read from its program; nothing is compiled or run."""
         keys, sums = self._keys(run.seed), jax.eval_shape(Sums.zero)
-        optimizer, _, step = self._step(run)
+        recipe = Recipe(run, self._dataset)
+        optimizer = recipe.optimizer
         params, batch_stats = jax.eval_shape(self._init, keys.parameters)
         opt_state = jax.eval_shape(optimizer.init, params)
         state = TrainState(jnp.int32(0), params, batch_stats, opt_state)
         order = jax.eval_shape(self._order, keys, 0, len(self._dataset.train))
         # Of the whole batch, however it is divided.
-        whole = dataclasses.replace(step, parallel=UNDIVIDED)
-        train = jax.jit(whole).lower(state, sums, self._train_examples, order, keys)
+        step = recipe.train_step(self._network, optimizer)
+        train = jax.jit(step).lower(state, sums, self._train_examples, order, keys)
         evaluate = jax.jit(EvaluationStep(self._network)).lower(
             params, batch_stats, sums, self._evaluation_examples, np.int32(0)
         )
         return Cost(
-            steps=run.epochs * self._steps_per_epoch(run),
+            steps=recipe.steps,
             flops_a_step=_flops(train),
             flops_an_evaluated_image=_flops(evaluate) / EVALUATION_BATCH,
             parameters=sum(leaf.size for leaf in jax.tree.leaves(params)),
@@ -148,13 +142,17 @@ class Trainer:
         checkpoint_every: int,
         tensorboard: bool,
     ) -> dict[str, Any]:
-        """Trains one run, from its last checkpoint on; returns and writes its result."""
+        """Trains one run, from its last checkpoint on; returns and writes its result.
+
+        Raises:
+          InputError: if a checkpoint cannot be read or written, or does not fit the run.
+        """
         keys = self._keys(run.seed)
         compiled = self._compile(run)
         state = self._initial(compiled, keys)
         checkpoints = Checkpoints(folder.checkpoints)
         metrics: list[dict[str, Any]] = []
-        restored = hosts.from_first(lambda: checkpoints.restore(state))
+        restored = hosts.from_first(lambda: checkpoints.restore(state, run.epochs))
         if restored is not None:
             state, metrics = self._parallel.put(restored[0]), restored[1]
             display.resume(run.name, len(metrics))
@@ -165,7 +163,7 @@ class Trainer:
         events = Events(folder.path / "tensorboard", metrics) if tensorboard else None
         result: dict[str, Any] = {"status": "done"}
         for epoch in range(len(metrics), run.epochs):
-            state, entry, bad_step = self._epoch(compiled, run, state, keys, epoch)
+            state, entry, bad_step = self._epoch(compiled, state, keys, epoch)
             metrics.append(entry)
             hosts.from_first(functools.partial(folder.append_metrics, entry))
             if events is not None:
@@ -178,7 +176,10 @@ class Trainer:
                 hosts.from_first(functools.partial(checkpoints.save, state, metrics))
         else:
             loss, accuracy = self._evaluation(state, self._train_examples)
-            result |= {"clean_train_loss": loss, "clean_train_accuracy": accuracy}
+            if math.isfinite(loss):
+                result |= {"clean_train_loss": loss, "clean_train_accuracy": accuracy}
+            else:
+                result |= {"status": "diverged", "step": metrics[-1]["step"]}
         if events is not None:
             events.close()
         result = metrics[-1] | result
@@ -196,85 +197,61 @@ class Trainer:
         return TrainState(step, params, batch_stats, compiled.init(params))
 
     def _compile(self, run: RunConfig) -> _Compiled:
-        if run.optimizer in self._compiled:
-            return self._compiled[run.optimizer]
-        optimizer, schedule, step = self._step(run)
+        if (run.model, run.dtype) != (self._model, self._dtype):
+            raise ValueError(f"{run.name} is not of {self._model} in {self._dtype}")
+        key = dataclasses.replace(run, seed=0)
+        if key in self._compiled:
+            return self._compiled[key]
+        recipe = Recipe(run, self._dataset)
+        optimizer = recipe.optimizer
+        step = recipe.train_step(self._network, optimizer, self._parallel)
         program = self._parallel.compile(step, donate=(0, 1))
-        compiled = _Compiled(schedule, self._jit(optimizer.init), program)
+        compiled = _Compiled(recipe, self._jit(optimizer.init), program)
         # A step thrown away: images_per_second is not to count the compilation.
         keys = self._keys(run.seed)
         order = self._order(keys, 0, len(self._dataset.train))
         state = self._initial(compiled, keys)
         jax.block_until_ready(program(state, self._zero(), self._train_examples, order, keys))
-        self._compiled[run.optimizer] = compiled
+        self._compiled[key] = compiled
         return compiled
 
-    def _step(
-        self, run: RunConfig
-    ) -> tuple[optax.GradientTransformation, optax.Schedule, TrainStep]:
-        steps_per_epoch = self._steps_per_epoch(run)
-        schedule = step_schedule(
-            ema_rate(run.optimizer, run.learning_rate, run.lr_convention, run.decay),
-            halve_every=min(run.halve_every * steps_per_epoch, 2**31 - 1),
-        )
-        optimizer = make_optimizer(
-            run.optimizer, schedule, decay=run.decay, weight_decay=run.weight_decay
-        )
-        step = TrainStep(
-            self._network,
-            optimizer,
-            batch_size=run.batch_size,
-            steps_per_epoch=steps_per_epoch,
-            augment=run.augment,
-            flip=self._dataset.can_flip,
-            parallel=self._parallel,
-        )
-        return optimizer, schedule, step
-
-    def _may_read(self, value: jax.Array) -> bool:
+    def _should_read(self, value: jax.Array) -> bool:
         """One device is not waited for; several are, and so all processes decide alike."""
         is_there: bool = not self._is_alone or value.is_ready()  # type: ignore[attr-defined]
         return is_there
 
-    def _hold(self, sums: Sums, step: int) -> None:
+    def _throttle(self, sums: Sums, step: int) -> None:
         """Waits now and then: see `_look_every`."""
         if not self._is_alone and step % self._look_every == 0:
             jax.block_until_ready(sums)
 
-    def _steps_per_epoch(self, run: RunConfig) -> int:
-        """The incomplete last batch of an epoch is dropped."""
-        return len(self._dataset.train) // run.batch_size
-
     def _epoch(
-        self, compiled: _Compiled, run: RunConfig, state: TrainState, keys: Keys, epoch: int
+        self, compiled: _Compiled, state: TrainState, keys: Keys, epoch: int
     ) -> tuple[TrainState, dict[str, Any], int]:
         """Trains and evaluates one epoch; the last item is the step that diverged, or NO_STEP."""
-        learning_rate = float(compiled.schedule(state.step))
+        alpha = float(compiled.recipe.schedule(state.step))
         order = self._order(keys, epoch, len(self._dataset.train))
         sums = self._zero()
         start = time.perf_counter()
         seen: jax.Array | None = None
-        for position in range(1, self._steps_per_epoch(run) + 1):
+        for position in range(1, compiled.recipe.steps_per_epoch + 1):
             state, sums = compiled.train(state, sums, self._train_examples, order, keys)
             if position % self._look_every == 0:
                 # A loss that is not finite is seen some steps late.
-                if seen is not None and self._may_read(seen) and int(seen) != NO_STEP:
+                if seen is not None and self._should_read(seen) and int(seen) != NO_STEP:
                     break
                 seen = jnp.copy(sums.bad_step)
         bad_step = int(sums.bad_step)
+        entry = {"format": FORMAT, "epoch": epoch + 1, "step": int(state.step), "alpha": alpha}
         evaluation = self._dataset.evaluation_name
         if bad_step != NO_STEP:
             nothing = dict.fromkeys(("train_loss", "train_accuracy", f"{evaluation}_loss"))
             rest = dict.fromkeys((f"{evaluation}_accuracy", "images_per_second"))
-            place = {"epoch": epoch + 1, "step": bad_step, "learning_rate": learning_rate}
-            return state, place | nothing | rest, bad_step
-        train_loss, train_accuracy = _averages(sums)
+            return state, entry | {"step": bad_step} | nothing | rest, bad_step
+        train_loss, train_accuracy = sums.averages()
         seconds = time.perf_counter() - start
         loss, accuracy = self._evaluation(state, self._evaluation_examples)
-        metrics = {
-            "epoch": epoch + 1,
-            "step": int(state.step),
-            "learning_rate": learning_rate,
+        entry |= {
             "train_loss": train_loss,
             "train_accuracy": train_accuracy,
             f"{evaluation}_loss": loss,
@@ -283,21 +260,16 @@ class Trainer:
         }
         if not math.isfinite(loss):
             bad_step = int(state.step)  # the last step did it, and no batch has seen that yet
-        return state, metrics, bad_step
+        return state, entry, bad_step
 
     def _evaluation(self, state: TrainState, examples: Examples) -> tuple[float, float]:
         """Loss and accuracy over every example, each counted once."""
-        sums = self._zero()
+        sums: Sums = self._zero()
         for step, start in enumerate(range(0, len(examples.labels), self._evaluation_batch), 1):
             position = np.int32(start)
             sums = self._evaluate(state.params, state.batch_stats, sums, examples, position)
-            self._hold(sums, step)
-        return _averages(sums)
-
-
-def _averages(sums: Sums) -> tuple[float, float]:
-    count = int(sums.count)
-    return float(sums.loss) / count, int(sums.correct) / count
+            self._throttle(sums, step)
+        return sums.averages()
 
 
 def _bytes(tree: Any) -> int:

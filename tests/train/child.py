@@ -7,7 +7,6 @@ starts, and what hangs can be killed.
 """
 
 import contextlib
-import functools
 import json
 import os
 import signal
@@ -20,13 +19,11 @@ import jax.numpy as jnp
 import pytest
 
 from tests.train.conftest import small
+from tests.train.networks import TINY
 from train import command, hosts, steps, study, trainer
 from train.parallel import Pmap
 from train.progress import Display
-from train.resnet import MODELS, BasicBlock, ResNet
-
-# Of every kind of layer that the networks have, and quick to compile.
-TINY = functools.partial(ResNet, block=BasicBlock, widths=(4, 8), counts=(1, 1))
+from train.resnet import MODELS
 
 
 class Stopped(BaseException):

@@ -9,9 +9,14 @@ from pathlib import Path
 import jax
 import pytest
 
+from tests.train.networks import SMALLEST
+from train import study as train_study
 from train import tfds
 from train.config import PRESETS, Config
+from train.data import Dataset
+from train.resnet import MODELS
 from train.study import run_study
+from train.trainer import Trainer
 
 # Needs TensorFlow, which has an environment of its own: `make test-tfds`.
 collect_ignore = [] if find_spec("tensorflow_datasets") else ["test_tfds.py"]
@@ -61,9 +66,31 @@ def no_tfds(cache, monkeypatch):
     monkeypatch.setattr(tfds, "_NEEDED", ("no_such_package",))
 
 
+@pytest.fixture(scope="module")
+def quick_studies():
+    """One trainer of a small network for a file's studies; and no report: it takes longer.
+
+    Not for a file that uses `trained`.
+    """
+    trainers: dict[tuple, Trainer] = {}
+
+    def trainer(dataset: Dataset, *settings: str) -> Trainer:
+        key = (dataset.fingerprint, len(dataset.train), *settings)
+        if key not in trainers:
+            trainers[key] = Trainer(dataset, *settings)
+        return trainers[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(MODELS, "resnet8", SMALLEST)
+        patch.setattr(train_study, "Trainer", trainer)
+        patch.setattr(train_study, "build_report", lambda _: None)
+        yield
+
+
 @pytest.fixture(scope="package")
 def trained(tmp_path_factory) -> Path:
     """The folder of a finished small study. Read only."""
+    assert MODELS["resnet8"] is not SMALLEST
     study = tmp_path_factory.mktemp("trained") / "study"
     run_study(small(study))
     return study

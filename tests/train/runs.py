@@ -1,6 +1,7 @@
 """What two runs must have in common to be the same, bit for bit."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,8 @@ def metrics(run: Path) -> list[dict]:
 def checkpoints(run: Path) -> list[int]:
     """The epochs of a run's checkpoints."""
     names = (path.name for path in (run / "checkpoints").iterdir())
-    return sorted(int(name.removeprefix("epoch-")) for name in names)
+    found = (re.fullmatch(r"epoch-(\d+)", name) for name in names)
+    return sorted(int(match[1]) for match in found if match)
 
 
 def arrays(run: Path) -> dict[str, np.ndarray]:

@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 
 from tests.train import runs
-from tests.train.test_resume import DAMAGES
+from tests.train.test_checkpoints import DAMAGES
 
 ROOT = Path(__file__).parents[2]
 EPOCHS = 8
@@ -219,7 +219,10 @@ def test_damage(damage, killed, reference, tmp_path):
         runs.assert_same(study, reference)
         assert said.count("damaged, ") == 1
         assert f"epoch-{newest}: damaged, " in said
-        OUTCOMES[f"newest checkpoint: {damage}", "named, the one before used, bit for bit"] += 1
+        assert (study / folder).with_name(f"epoch-{newest}.damaged").is_dir()
+        OUTCOMES[
+            f"newest checkpoint: {damage}", "named and kept, the one before used, bit for bit"
+        ] += 1
         shutil.rmtree(study)
 
 

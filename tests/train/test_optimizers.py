@@ -7,7 +7,13 @@ import optax
 import pytest
 
 from tests.library import reference
-from train.optimizers import OPTIMIZERS, ema_rate, make_optimizer, step_schedule
+from train.optimizers import (
+    OPTIMIZERS,
+    ema_rate,
+    known_faults,
+    make_optimizer,
+    step_schedule,
+)
 
 REFERENCES = {
     "sgdm": reference.sgdm,
@@ -30,12 +36,14 @@ def _descend(optimizer, steps=40):
     return np.stack(path)
 
 
-@pytest.mark.parametrize("halve_every", [1, 30, 50, 110, 378, 1950, 19_500, 2**31 - 1])
+@pytest.mark.parametrize(
+    "halve_every", [1, 30, 50, 110, 378, 1950, 19_500, 2**31 - 1, 2**31, 10**12]
+)
 def test_step_schedule_halves_at_the_step(halve_every):
     schedule = jax.jit(step_schedule(0.8, halve_every=halve_every))
     for halvings in range(20):
         for step in (halvings * halve_every, (halvings + 1) * halve_every - 1):
-            if step < 2**31:
+            if step < 2**31 - 1:  # the count after it is an int32 too
                 assert float(schedule(step)) == np.float32(0.8) * 0.5**halvings
 
 
@@ -65,6 +73,44 @@ def test_decay_is_b1_of_the_adam_family():
         ours = make_optimizer(name, lambda _: 0.01, decay=0.7, weight_decay=0.0)
         path = _descend(ours)
         np.testing.assert_array_equal(path, _descend(getattr(optax, name)(0.01, b1=0.7)))
+
+
+def _adan(weight, b1=0.9, b2=0.92, b3=0.99):
+    """Adan as its paper has it, with 1 − β there for b here; `weight` is that of the difference."""
+
+    def update(gradient, state, _params=None):
+        t, m, v, n, before = state
+        difference = gradient - before if t else 0 * gradient
+        m = b1 * m + (1 - b1) * gradient
+        v = b2 * v + (1 - b2) * difference
+        n = b3 * n + (1 - b3) * (gradient + weight * difference) ** 2
+        t += 1
+        m_hat, v_hat, n_hat = m / (1 - b1**t), v / (1 - b2**t), n / (1 - b3**t)
+        step = (m_hat + weight * v_hat) / (jnp.sqrt(n_hat) + 1e-8)
+        return -0.01 * step, (t, m, v, n, gradient)
+
+    return optax.GradientTransformation(lambda p: (0, 0 * p, 0 * p, 0 * p, 0 * p), update)
+
+
+def test_a_fault_of_optaxs_adan_is_known_by_what_it_computes(monkeypatch):
+    schedule = lambda _: 0.01  # noqa: E731
+    path = _descend(make_optimizer("adan", schedule, decay=0.9, weight_decay=0.0))
+    right, wrong = (np.allclose(path, _descend(_adan(w)), rtol=1e-4) for w in (0.92, 0.08))
+    assert right != wrong
+    lines = known_faults(("sgd", "adan"))
+    assert len(lines) == wrong
+    assert all(line.startswith(f"adan: optax {optax.__version__} ") for line in lines)
+    assert known_faults(("sgd", "adam")) == []
+    # Whatever optax is installed: the algorithm itself, and with the fault.
+    for faulty in (True, False):
+        monkeypatch.setattr(
+            optax,
+            "scale_by_adan",
+            lambda b1, b2, b3, faulty=faulty: optax.chain(
+                _adan(1 - b2 if faulty else b2, b1, b2, b3), optax.scale(-100)
+            ),
+        )
+        assert len(known_faults(("adan",))) == faulty
 
 
 def test_heavy_ball_convention_is_pytorchs_rate():

@@ -1,33 +1,27 @@
 """Runs that were stopped, damaged or diverged, and what becomes of them."""
 
-import dataclasses
 import errno
 import json
 import os
 import shutil
-import subprocess
 from pathlib import Path
 
 import jax
-import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 
 from tests.train import runs
 from tests.train.conftest import small
-from train.checkpoints import Checkpoints
+from tests.train.test_checkpoints import write_sums
 from train.config import Config
-from train.config import runs as runs_of
 from train.errors import InputError
 from train.lock import locked
-from train.optimizers import step_schedule
 from train.progress import Display
-from train.records import RunFolder
-from train.steps import Keys
-from train.study import check_study, run_study
-from train.trainer import Trainer
+from train.study import run_study
 
 EPOCHS = 5
+
+pytestmark = pytest.mark.usefixtures("quick_studies")
 
 
 class Stopped(BaseException):
@@ -54,7 +48,7 @@ def _stop_after(config: Config, epochs: int, monkeypatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def reference(tmp_path_factory) -> Path:
+def reference(quick_studies, tmp_path_factory) -> Path:
     """A study that was never stopped. Read only."""
     study = tmp_path_factory.mktemp("reference") / "study"
     run_study(_config(study))
@@ -62,7 +56,7 @@ def reference(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def stopped(tmp_path_factory) -> Path:
+def stopped(quick_studies, tmp_path_factory) -> Path:
     """A study stopped in its fifth epoch, with checkpoints of 2, 3 and 4. Read only."""
     study = tmp_path_factory.mktemp("stopped") / "study"
     with pytest.MonkeyPatch.context() as monkeypatch:
@@ -141,79 +135,14 @@ def test_a_checkpoint_every_other_epoch(reference, tmp_path, monkeypatch, capsys
     runs.assert_same(tmp_path / "study", reference)
 
 
-def test_the_step_is_compiled_once_when_a_run_goes_on(unfinished, caplog):
+def test_no_step_is_compiled_again_when_a_run_goes_on(unfinished, caplog):
     with jax.log_compiles(), caplog.at_level("WARNING"):
         run_study(_config(unfinished))
-    compiled = [r.message for r in caplog.records if "Compiling jit(train_step)" in r.message]
-    assert len(compiled) == 1
+    messages = [record.message for record in caplog.records]
+    assert not [message for message in messages if "jit(train_step)" in message]
 
 
-# --- Damage.
-
-
-def _flip(path: Path) -> None:
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 4
-    path.write_bytes(content)
-
-
-DAMAGES = {
-    "flipped bit": _flip,
-    "cut in half": lambda path: os.truncate(path, path.stat().st_size // 2),
-    "empty": lambda path: os.truncate(path, 0),
-    "missing": lambda path: path.unlink(),
-}
-
-
-@pytest.fixture(scope="module")
-def template(stopped):
-    config = _config(stopped)
-    dataset = check_study(config)
-    trainer = Trainer(dataset, config.model, config.dtype)
-    run = runs_of(config, dataset.fingerprint)[0]
-    return trainer._initial(trainer._compile(run), Keys.of_seed(0))
-
-
-def _same(a, b) -> bool:
-    return all(
-        np.asarray(x).tobytes() == np.asarray(y).tobytes()
-        for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
-    )
-
-
-@pytest.mark.parametrize("damage", DAMAGES)
-def test_damage_of_each_file_of_the_newest_checkpoint(damage, stopped, template, tmp_path, capsys):
-    folder = stopped / "rsgdm-seed0" / "checkpoints"
-    before = tmp_path / "before"
-    shutil.copytree(folder / "epoch-3", before / "epoch-3")
-    whole, _ = Checkpoints(before).restore(template)
-    files = sorted(p.relative_to(folder) for p in (folder / "epoch-4").rglob("*") if p.is_file())
-    assert len(files) >= 10
-    for k, name in enumerate(files):
-        copy = Path(shutil.copytree(folder, tmp_path / str(k)))
-        if not (copy / name).stat().st_size and damage != "missing":
-            continue
-        DAMAGES[damage](copy / name)
-        state, metrics = Checkpoints(copy).restore(template)
-        assert len(metrics) == 3
-        assert _same(state, whole)
-        said = capsys.readouterr().err
-        assert said.startswith(f"warning: {copy / 'epoch-4'}: damaged, ")
-        assert said.count("\n") == 1
-        assert not (copy / "epoch-4").exists()
-
-
-def test_the_checksums_are_those_of_the_command_sha256sum(stopped):
-    folder = stopped / "rsgdm-seed0" / "checkpoints" / "epoch-4"
-    subprocess.run(["sha256sum", "--check", "--strict", "SHA256SUMS"], cwd=folder, check=True)
-
-
-def test_a_checkpoint_under_the_name_of_another(unfinished, template, capsys):
-    folder = unfinished / "rsgdm-seed0" / "checkpoints"
-    (folder / "epoch-4").rename(folder / "epoch-5")
-    _, metrics = Checkpoints(folder).restore(template)
-    assert len(metrics) == 3
-    assert "epoch-5: damaged, ValueError: it holds 4 epochs; removed" in capsys.readouterr().err
+# --- Damage; test_checkpoints.py has the rest.
 
 
 def test_no_whole_checkpoint(unfinished, reference, capsys):
@@ -221,13 +150,45 @@ def test_no_whole_checkpoint(unfinished, reference, capsys):
         path.write_bytes(b"{")
     run_study(_config(unfinished))
     said = capsys.readouterr().err
-    assert said.count("damaged, ValueError: metrics.json has another checksum; removed") == 3
+    assert said.count("damaged, metrics.json has another checksum; renamed epoch-") == 3
     assert "rsgdm-seed0 starts over: it has no whole checkpoint" in said
+    runs.assert_same(unfinished, reference)
+    left = (path.name for path in (unfinished / "rsgdm-seed0" / "checkpoints").iterdir())
+    assert sorted(left) == ["epoch-2.damaged", "epoch-3.damaged", "epoch-4.damaged", "epoch-5"]
+
+
+def test_a_checkpoint_that_cannot_be_read_ends_the_study(unfinished, reference, monkeypatch):
+    def content() -> dict[Path, bytes]:
+        names = ("metrics.jsonl", "config.json", "checkpoints/epoch-4/metrics.json")
+        return {name: (unfinished / "rsgdm-seed0" / name).read_bytes() for name in names}
+
+    def broken(*_args, **_options):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    before = content()
+    with monkeypatch.context() as patch:
+        patch.setattr(ocp.Checkpointer, "restore", broken)
+        with pytest.raises(InputError, match=r"epoch-4: cannot be read: .*Input/output error"):
+            run_study(_config(unfinished))
+    assert content() == before
+    run_study(_config(unfinished))
+    runs.assert_same(unfinished, reference)
+
+
+def test_a_checkpoint_of_the_first_format(unfinished, reference):
+    path = unfinished / "rsgdm-seed0" / "checkpoints" / "epoch-4"
+    epochs = json.loads((path / "metrics.json").read_text())["epochs"]
+    for epoch in epochs:
+        assert epoch.pop("format") == 2
+        epoch["learning_rate"] = epoch.pop("alpha")
+    (path / "metrics.json").write_text(json.dumps(epochs))
+    write_sums(path)
+    run_study(_config(unfinished))
     runs.assert_same(unfinished, reference)
 
 
 def test_a_checkpoint_that_cannot_be_written(unfinished, reference, monkeypatch):
-    def full(*args, **options):
+    def full(*_args, **_options):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as patch:
@@ -242,54 +203,12 @@ def test_a_checkpoint_that_cannot_be_written(unfinished, reference, monkeypatch)
     runs.assert_same(unfinished, reference)
 
 
-# --- Divergence, and company.
+# --- Company.
 
 
-def test_a_diverged_run_keeps_its_last_good_checkpoint(tmp_path, monkeypatch):
-    # Fine at first; the rate is thrown up after the second epoch.
-    schedule = step_schedule
-
-    def thrown(rate, *, halve_every):
-        calm = schedule(rate, halve_every=halve_every)
-        return lambda count: jax.numpy.where(count < 4, calm(count), 1e30)
-
-    monkeypatch.setattr("train.trainer.step_schedule", thrown)
-    config = _config(tmp_path / "study", optimizers=("sgdm", "rsgdm"))
-    report = run_study(config)
-    assert report.diverged == 2
-    for run in ("sgdm-seed0", "rsgdm-seed0"):
-        result = json.loads((tmp_path / "study" / run / "result.json").read_text())
-        assert (result["status"], result["epoch"], result["step"]) == ("diverged", 3, 6)
-        assert runs.checkpoints(tmp_path / "study" / run) == [2]
-        assert runs.metrics(tmp_path / "study" / run)[-1]["test_loss"] is None
-
-
-def test_a_divergence_stops_the_run_within_the_epoch(tmp_path):
-    config = _config(
-        tmp_path / "study", train_examples=1348, batch_size=8, epochs=1, learning_rate=1e30
-    )
-    steps = []
-    dataset = check_study(config)
-    trainer = Trainer(dataset, config.model, config.dtype)
-    run = runs_of(config, dataset.fingerprint)[0]
-    compiled = trainer._compile(run)
-
-    def counted(*args):
-        steps.append(1)
-        return jax.block_until_ready(compiled.train(*args))
-
-    trainer._compiled["rsgdm"] = dataclasses.replace(compiled, train=counted)
-    folder = RunFolder(tmp_path / "study" / run.name)
-    folder.start(run, {})
-    with Display(1) as display:
-        result = trainer.run(run, folder, display, checkpoint_every=1, tensorboard=False)
-    assert result["status"] == "diverged"
-    assert result["step"] < 10
-    assert len(steps) <= 48  # of 168
-
-
-def test_a_locked_study_is_refused(study):
-    with locked(study), pytest.raises(InputError) as error:
-        run_study(small(study))
-    assert str(error.value).startswith(f"{study}: is being trained by process {os.getpid()} on ")
-    run_study(small(study))
+def test_a_locked_study_is_refused(unfinished):
+    with locked(unfinished), pytest.raises(InputError) as error:
+        run_study(_config(unfinished))
+    line = f"{unfinished}: is being trained by process {os.getpid()} on "
+    assert str(error.value).startswith(line)
+    run_study(_config(unfinished))

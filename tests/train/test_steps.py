@@ -10,10 +10,10 @@ import pytest
 from flax import nnx
 
 import rsgdm_optax
+from tests.train.networks import SMALLEST
 from train import data as train_data
 from train.augment import augment, draw
 from train.data import Split
-from train.resnet import MODELS
 from train.steps import (
     EVALUATION_BATCH,
     NO_STEP,
@@ -83,8 +83,9 @@ def test_training_equals_softmax_regression_in_numpy(data):
             weights, bias = weights - 0.1 * x.T @ error, bias - 0.1 * error.sum(0)
             state, sums = step(state, sums, examples, order, keys)
     np.testing.assert_allclose(state.params["dense"]["kernel"][...], weights, rtol=0, atol=1e-6)
-    assert float(sums.loss) == pytest.approx(total, rel=1e-5)
-    assert (int(sums.correct), int(sums.count)) == (correct, 2 * STEPS_PER_EPOCH * BATCH)
+    n = 2 * STEPS_PER_EPOCH * BATCH
+    assert (int(sums.correct), int(sums.count)) == (correct, n)
+    assert sums.averages() == (pytest.approx(total / n, rel=1e-5), correct / n)
     assert int(sums.bad_step) == NO_STEP
     assert int(state.step) == 2 * STEPS_PER_EPOCH
 
@@ -102,7 +103,7 @@ def test_epoch_orders_are_permutations_that_differ_by_seed_and_epoch():
 
 def test_optimizers_of_a_seed_share_weights_batches_and_augmentation(data):
     # The first loss and the first gradient, m₁ = (1−β)·g₁, do not depend on the optimizer.
-    network = Network(functools.partial(MODELS["resnet8"], channels=1, classes=10))
+    network = Network(_Linear)
     examples = Examples.of(data.train, data)
     keys = Keys.of_seed(0)
     order = epoch_order(keys, 0, len(data.train))
@@ -110,10 +111,10 @@ def test_optimizers_of_a_seed_share_weights_batches_and_augmentation(data):
     for optimizer in (rsgdm_optax.sgdm(0.1), rsgdm_optax.rsgdm(0.1), optax.adam(0.1, b1=0.9)):
         step = jax.jit(_step(network, optimizer, augment=True))
         state, sums = step(_state(network, optimizer, keys), Sums.zero(), examples, order, keys)
-        losses.append(float(sums.loss))
+        losses.append(sums.averages()[0])
         name = next(name for name in ("trace", "m", "mu") if optax.tree.get(state.opt_state, name))
         gradients.append(optax.tree.get(state.opt_state, name))
-    assert losses[0] == losses[1] == losses[2]
+    assert losses[1:] == pytest.approx([losses[0]] * 2, rel=1e-6)
     for other in gradients[1:]:
         for a, b in zip(jax.tree.leaves(gradients[0]), jax.tree.leaves(other), strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-7)
@@ -135,8 +136,8 @@ def test_augmentation_is_of_raw_pixels(data):
     x = (crops.reshape(BATCH, -1) - float(data.mean[0])) / float(data.std[0])
     logits = x @ np.asarray(state.params["dense"]["kernel"][...], np.float64)
     log_p = logits - np.log(np.exp(logits).sum(1, keepdims=True))
-    wanted = -log_p[np.arange(BATCH), batch.labels].sum()
-    assert float(sums.loss) == pytest.approx(wanted, rel=1e-5)
+    wanted = -log_p[np.arange(BATCH), batch.labels].mean()
+    assert sums.averages()[0] == pytest.approx(wanted, rel=1e-5)
 
 
 def test_augmentation_depends_on_seed_epoch_and_step(data):
@@ -152,7 +153,7 @@ def test_augmentation_depends_on_seed_epoch_and_step(data):
         found = []
         for _ in range(2 * STEPS_PER_EPOCH):
             state, sums = step(state, Sums.zero(), examples, order, keys)
-            found.append(float(sums.loss))
+            found.append(sums.averages()[0])
         return found
 
     assert len(set(losses(0, plain))) == 1
@@ -176,11 +177,12 @@ def test_evaluation_counts_every_example_once(n):
     log_p = logits - np.log(np.exp(logits).sum(1, keepdims=True))
     assert int(sums.count) == n
     assert int(sums.correct) == (logits.argmax(1) == split.labels).sum()
-    assert float(sums.loss) == pytest.approx(-log_p[np.arange(n), split.labels].sum(), rel=1e-5)
+    wanted = -log_p[np.arange(n), split.labels].mean()
+    assert sums.averages()[0] == pytest.approx(wanted, rel=1e-5)
 
 
 def test_evaluation_uses_the_running_statistics_and_leaves_them(data):
-    network = Network(functools.partial(MODELS["resnet8"], channels=1, classes=10))
+    network = Network(functools.partial(SMALLEST, channels=1, classes=10))
     params, batch_stats = network.init(jax.random.key(0))
     images = jnp.asarray(data.train.images[:16], jnp.float32)
     apply = jax.jit(network.apply, static_argnames="training")

@@ -1,0 +1,217 @@
+"""Runs from first to last: what they share, how they diverge, figures that stay finite."""
+
+import dataclasses
+import json
+import math
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from tests.train import runs
+from tests.train.conftest import small
+from train import measurement, recipe, steps
+from train import study as train_study
+from train.config import RunConfig
+from train.config import runs as runs_of
+from train.data import load
+from train.errors import InputError
+from train.optimizers import step_schedule
+from train.parallel import Jit
+from train.plan import Plan
+from train.study import run_study
+from train.trainer import LOOK_EVERY, Trainer
+
+pytestmark = pytest.mark.usefixtures("quick_studies")
+
+
+RUN = "rsgdm-seed0"
+ONE = {"optimizers": ("rsgdm",), "seeds": (0, 1)}
+
+
+def _result(study: Path) -> dict:
+    return json.loads((study / RUN / "result.json").read_text())
+
+
+# --- What runs share.
+
+
+@pytest.fixture
+def trainer(tmp_path):
+    config = small(tmp_path / "study", optimizers=("sgdm",))
+    dataset = train_study.check_study(config)
+    trainer = Trainer(dataset, config.model, config.dtype)
+    return trainer, runs_of(config, dataset.fingerprint)[0]
+
+
+OTHER = {
+    "optimizer": "rsgdm",
+    "epochs": 3,
+    "halve_every": 2,
+    "batch_size": 64,
+    "learning_rate": 0.25,
+    "lr_convention": "heavy_ball",
+    "decay": 0.8,
+    "weight_decay": 0.1,
+    "augment": False,
+    "tf32": True,
+}
+OF_THE_TRAINER = {"dataset", "data", "train_examples", "validation_examples", "model", "dtype"}
+
+
+def test_a_step_is_compiled_for_its_settings(trainer, monkeypatch):
+    trainer, run = trainer
+    assert {field.name for field in dataclasses.fields(RunConfig)} == (
+        {*OTHER, *OF_THE_TRAINER} | {"seed"}
+    )
+    monkeypatch.setattr(Jit, "compile", lambda *_, **__: lambda state, sums, *_: (state, sums))
+    compiled = trainer._compile(run)
+    assert trainer._compile(dataclasses.replace(run, seed=7)) is compiled
+    for name, value in OTHER.items():
+        other = dataclasses.replace(run, **{name: value})
+        assert trainer._compile(other).train is not compiled.train, name
+        assert getattr(trainer._compile(other).recipe.run, name) == value
+    assert trainer._compile(run) is compiled
+    for name, value in (("model", "resnet18"), ("dtype", "bfloat16")):
+        with pytest.raises(ValueError, match="sgdm-seed0 is not of resnet8 in float32"):
+            trainer._compile(dataclasses.replace(run, **{name: value}))
+
+
+def test_another_rate_trains_with_its_own(tmp_path):
+    for name, rate in (("a", 0.5), ("b", 0.125)):
+        run_study(small(tmp_path / name, **ONE, learning_rate=rate))
+        lines = runs.metrics(tmp_path / name / RUN)
+        assert [line["alpha"] for line in lines] == [rate, rate / 2]
+        assert {line["format"] for line in lines} == {2}
+    losses = [runs.metrics(tmp_path / name / RUN)[0]["train_loss"] for name in "ab"]
+    assert losses[0] != losses[1]
+
+
+# --- Divergence.
+
+
+def test_a_diverged_run_keeps_its_last_good_checkpoint(tmp_path, monkeypatch):
+    # Fine at first; the rate is thrown up after the second epoch.
+    def thrown(rate, *, halve_every):
+        calm = step_schedule(rate, halve_every=halve_every)
+        return lambda count: jax.numpy.where(count < 4, calm(count), 1e30)
+
+    monkeypatch.setattr(recipe, "step_schedule", thrown)
+    # A rate that no other test here has: the trainer is shared.
+    run_study(small(tmp_path, **ONE, epochs=5, learning_rate=0.3))
+    result = _result(tmp_path)
+    assert (result["status"], result["epoch"], result["step"]) == ("diverged", 3, 6)
+    assert "clean_train_loss" not in result
+    assert runs.checkpoints(tmp_path / RUN) == [2]
+    assert runs.metrics(tmp_path / RUN)[-1]["test_loss"] is None
+
+
+def test_a_divergence_stops_the_run_within_the_epoch(tmp_path, monkeypatch):
+    original, taken = Trainer._compile, []
+
+    def counting(self, run):
+        compiled = original(self, run)
+
+        def train(*args):
+            taken.append(1)
+            return jax.block_until_ready(compiled.train(*args))
+
+        return dataclasses.replace(compiled, train=train)
+
+    monkeypatch.setattr(Trainer, "_compile", counting)
+    fault = {"train_examples": 1348, "batch_size": 8, "learning_rate": 1e30}
+    run_study(small(tmp_path, **ONE, epochs=1, **fault))
+    assert _result(tmp_path)["status"] == "diverged"
+    assert _result(tmp_path)["step"] < 10
+    # Of 168; and one to tell how long a step takes.
+    assert len(taken) == 1 + 2 * LOOK_EVERY
+
+
+def test_clean_figures_that_are_not_finite_are_a_divergence(tmp_path, monkeypatch):
+    original = Trainer._evaluation
+
+    def infinite(self, state, examples):
+        is_last = examples is self._train_examples
+        return (math.inf, 0.5) if is_last else original(self, state, examples)
+
+    monkeypatch.setattr(Trainer, "_evaluation", infinite)
+    run_study(small(tmp_path, **ONE))
+    result = _result(tmp_path)
+    assert (result["status"], result["epoch"], result["step"]) == ("diverged", 2, 4)
+    assert "clean_train_loss" not in result
+
+
+def test_finite_losses_have_finite_figures(tmp_path, monkeypatch):
+    init = steps.Network.init
+
+    def huge(self, key):
+        params, batch_stats = init(self, key)
+        params["head"] = jax.tree.map(lambda x: x * 1e36, params["head"])
+        return params, batch_stats
+
+    monkeypatch.setattr(steps.Network, "init", huge)
+    still = {"learning_rate": 2e-38, "weight_decay": 0.0, "batch_size": 32}
+    still |= {"train_examples": 1340}  # no other test's: the trainer is shared
+    run_study(small(tmp_path, **ONE, **still))
+    result = _result(tmp_path)
+    assert result["status"] == "done"
+    largest = float(np.finfo(np.float32).max)
+    assert largest / 1312 < result["train_loss"] < largest
+    assert largest / 1340 < result["clean_train_loss"] < largest
+    assert 0 < result["test_loss"] < largest
+
+
+# --- What a network cannot be trained on, and what it can.
+
+
+def test_one_value_a_channel_is_refused(tmp_path):
+    config = small(tmp_path / "study", model="resnet18", batch_size=1)
+    for refuse in (
+        lambda: run_study(config),
+        lambda: Plan.of(config, timed_steps=0),
+        lambda: measurement.measure_all("none", config, lambda _: pytest.fail("measured")),
+    ):
+        with pytest.raises(InputError) as error:
+            refuse()
+        assert str(error.value) == (
+            "batch_size: 1 is too small for resnet18 on images of 8×8: a BatchNorm layer would "
+            "have one value for each of its 512 channels; allowed: 2 or more"
+        )
+    assert not (tmp_path / "study").exists()
+
+
+def test_several_values_a_channel_are_not_refused():
+    data = load("digits", train_examples=64)
+    recipe.check_batch_norm(data, "resnet18", 2)
+    recipe.check_batch_norm(data, "resnet8", 1)  # its last images are 2×2
+    wide = dataclasses.replace(
+        data, train=dataclasses.replace(data.train, images=np.zeros((64, 8, 9, 1), np.uint8))
+    )
+    recipe.check_batch_norm(wide, "resnet18", 1)
+
+
+def test_one_class_alone(tmp_path, monkeypatch, capsys):
+    data = load("digits", train_examples=256)
+
+    def alone(split):
+        return dataclasses.replace(split, labels=np.zeros_like(split.labels))
+
+    one = dataclasses.replace(
+        data, train=alone(data.train), evaluation=alone(data.evaluation), classes=1
+    )
+    monkeypatch.setattr(
+        train_study, "load", lambda *_, **__: dataclasses.replace(one, fingerprint="one")
+    )
+    run_study(small(tmp_path, **ONE))
+    result = _result(tmp_path)
+    assert result["status"] == "done"
+    for name in ("train", "test", "clean_train"):
+        assert (result[f"{name}_loss"], result[f"{name}_accuracy"]) == (0.0, 1.0)
+    assert "warning" not in capsys.readouterr().err
+
+
+def test_an_optimizers_known_fault_is_said(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(train_study, "known_faults", lambda names: [f"{names[0]}: wrong"])
+    run_study(small(tmp_path, **ONE))
+    assert capsys.readouterr().err.count("warning: rsgdm: wrong\n") == 1
