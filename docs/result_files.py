@@ -30,7 +30,7 @@ class Study:
 
     def share_rate(self, one: str, other: str) -> bool:
         """Whether both optimizers were run, at one rate."""
-        rates = {row.optimizer: row.learning_rate for row in self.table.rows}
+        rates = {row.optimizer: row.alpha for row in self.table.rows}
         return {one, other} <= rates.keys() and rates[one] == rates[other]
 
     @property

@@ -10,6 +10,7 @@ from result_figures import Gallery
 from result_files import measured_on
 
 from train.config import RunConfig
+from train.formats import SETTINGS, checked
 from train.measurement import Numbers
 from train.table import markdown_table, title_of
 
@@ -52,7 +53,6 @@ def straying(name: str, runs: Sequence[Numbers], gallery: Gallery) -> str:
     figure = gallery.show(
         name.replace("/", "-"),
         "Distance to Nesterov's parameters against steps",
-        runs,
         partial(figures.straying, runs),
     )
     note = (
@@ -82,7 +82,6 @@ def correction(name: str, all_runs: Sequence[Numbers], gallery: Gallery) -> str:
             gallery.show(
                 f"{name.replace('/', '-')}-{driver}",
                 f"Bias and noise of m and n along a training by {driver}",
-                runs,
                 partial(figures.correction, runs, runs[0]["settings"]["decay"]),
             )
         )
@@ -161,7 +160,8 @@ def _range(values: Any) -> str:
 
 
 def _title(runs: Sequence[Numbers]) -> str:
-    (title,) = {title_of(RunConfig(**run["settings"])) for run in runs}
+    settings = (checked("settings", run["settings"], SETTINGS) for run in runs)
+    (title,) = {title_of(RunConfig(**one)) for one in settings}
     return title
 
 
