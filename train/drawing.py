@@ -14,15 +14,20 @@ import warnings
 from collections.abc import Iterator
 from typing import Any
 
+from train.errors import InputError
+
 # A notebook's kernel names its own backend to every program that is started from it. Matplotlib
 # fails to be imported where it does not know the name.
 _backend = os.environ.pop("MPLBACKEND", None)
 _is_first = "matplotlib" not in sys.modules
-import matplotlib as mpl  # noqa: E402
-from matplotlib import style, ticker  # noqa: E402
-from matplotlib.axes import Axes  # noqa: E402
-from matplotlib.collections import PolyCollection  # noqa: E402
-from matplotlib.figure import Figure  # noqa: E402
+try:
+    import matplotlib as mpl
+    from matplotlib import style, ticker
+    from matplotlib.axes import Axes
+    from matplotlib.collections import PolyCollection
+    from matplotlib.figure import Figure
+except ValueError as error:  # it reads the user's files when it is imported
+    raise InputError(f"matplotlib: cannot read its matplotlibrc or a style: {error}") from None
 
 if _backend is not None:
     os.environ["MPLBACKEND"] = _backend
