@@ -10,7 +10,6 @@ from result_figures import Gallery
 from result_files import measured_on
 
 from train.config import RunConfig
-from train.formats import SETTINGS, checked
 from train.measurement import Numbers
 from train.table import markdown_table, title_of
 
@@ -160,8 +159,7 @@ def _range(values: Any) -> str:
 
 
 def _title(runs: Sequence[Numbers]) -> str:
-    settings = (checked("settings", run["settings"], SETTINGS) for run in runs)
-    (title,) = {title_of(RunConfig(**one)) for one in settings}
+    (title,) = {title_of(RunConfig(**run["settings"])) for run in runs}
     return title
 
 

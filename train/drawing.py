@@ -89,24 +89,19 @@ def render(figure: Figure, suffix: str, *, text_as_paths: bool = False) -> bytes
 
 def drawn(figure: Figure) -> list[dict[str, Any]]:
     """What a figure shows, for each of its axes: labels, scales, lines, bands; six digits."""
-    return [
-        {
-            "labels": [axes.get_title(), axes.get_xlabel(), axes.get_ylabel()],
-            "scales": [axes.get_xscale(), axes.get_yscale()],
-            "texts": [text.get_text() for text in axes.texts],
-            "lines": [
-                [_label(line.get_label()), *_columns(line.get_xydata())] for line in axes.lines
-            ],
-            "bands": [
-                _columns(path.vertices)
-                for band in axes.collections
-                if isinstance(band, PolyCollection)
-                for path in band.get_paths()
-            ],
-        }
-        for outer in figure.axes
-        for axes in (outer, *outer.child_axes)
-    ]
+    every = [axes for outer in figure.axes for axes in (outer, *outer.child_axes)]
+    return [_shown(axes) for axes in every]
+
+
+def _shown(axes: Any) -> dict[str, Any]:
+    bands = [band for band in axes.collections if isinstance(band, PolyCollection)]
+    return {
+        "labels": [axes.get_title(), axes.get_xlabel(), axes.get_ylabel()],
+        "scales": [axes.get_xscale(), axes.get_yscale()],
+        "texts": [text.get_text() for text in axes.texts],
+        "lines": [[_label(line.get_label()), *_columns(line.get_xydata())] for line in axes.lines],
+        "bands": [_columns(path.vertices) for band in bands for path in band.get_paths()],
+    }
 
 
 def _label(label: Any) -> str:

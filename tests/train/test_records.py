@@ -125,6 +125,8 @@ def test_a_run_of_the_first_format_goes_on_in_todays(study):
     first, second = map(json.loads, (study / RUN / "metrics.jsonl").read_text().splitlines())
     assert first == old
     assert first.keys() == second.keys()
+    result = json.loads((study / RUN / "result.json").read_text())
+    assert result == second | {"status": "done"}
     environments = json.loads((study / RUN / "environment.json").read_text())
     assert [entry.get("format") for entry in environments] == [None, FORMAT]
     assert folder.load().environment == {"device": "another"}

@@ -192,6 +192,23 @@ def test_a_file_that_changed_is_another_study(tmp_path):
     assert _snapshot(tmp_path / "study") == before
 
 
+def test_processes_may_have_a_file_at_different_places(tmp_path, monkeypatch):
+    compared = []
+    monkeypatch.setattr("train.study.hosts.check_alike", compared.append)
+    data = made_up.arrays(128, 40, (8, 8), 10)
+    for place in ("one", "two"):
+        (tmp_path / place).mkdir()
+        np.savez(tmp_path / place / "data.npz", **data._asdict())
+        file = f"npz:{tmp_path / place / 'data.npz'}"
+        check_study(small(tmp_path / "study", dataset=file, train_examples=None))
+    data.y_test[:2] = data.y_test[1::-1]
+    np.savez(tmp_path / "one" / "data.npz", **data._asdict())
+    check_study(small(tmp_path / "study", dataset=file.replace("two", "one"), train_examples=None))
+    first, second, changed = compared
+    assert first == second
+    assert {name for name in first if first[name] != changed[name]} == {"data"}
+
+
 def test_what_another_process_did_before_the_lock_was_ours(study, monkeypatch):
     """As if it had trained in an empty folder between our look at it and our lock."""
     elsewhere = study.with_name("elsewhere")
