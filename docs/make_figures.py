@@ -3,16 +3,13 @@
 import sys
 from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from rsgdm_optax import analysis
-from train.figures import SETTINGS, STYLES
+from train.drawing import GREY, STYLES, Axes, Figure, drawing, render
+from train.records import write_bytes
 
 DECAY = 0.9
-GREY = "0.55"
 
 
 def rise_turn_fall() -> np.ndarray:
@@ -152,11 +149,11 @@ FIGURES = {figure.__name__: figure for figure in (weights, lag, frequency, stabi
 
 
 def main(folder: Path) -> None:
-    """Writes every figure as SVG; the same versions write the same bytes."""
+    """Writes every figure as SVG."""
     folder.mkdir(parents=True, exist_ok=True)
-    with mpl.rc_context({**SETTINGS, "svg.fonttype": "path"}):
+    with drawing():
         for name, draw in FIGURES.items():
-            draw().savefig(folder / f"{name}.svg", metadata={"Date": None})
+            write_bytes(folder / f"{name}.svg", render(draw(), "svg", text_as_paths=True))
 
 
 if __name__ == "__main__":

@@ -11,8 +11,10 @@ tuning/…/rate-RATE/           studies that differ in the rate alone
 straying/…/  correction/…/    what train/straying.py and train/correction.py measured
 """
 
+import os
 import re
 import sys
+from functools import partial
 from pathlib import Path
 
 from result_blocks import BLOCKS
@@ -32,27 +34,37 @@ def make_results(results: Path, checkout: Path) -> None:
     """Renews every block and figure.
 
     Raises:
-      InputError: if a file of the results is damaged, or a document asks for an unknown block.
-      Nothing has been written then.
+      InputError: see `renewed`. Nothing has been written then.
     """
-    found, gallery = Results(results), Gallery()
-    texts = {name: block(found, gallery) for name, block in BLOCKS.items()}
-    written: dict[Path, str] = {}
-    for name in DOCUMENTS:
-        path = checkout / name
-
-        def renewed(match: re.Match[str], path: Path = path) -> str:
-            begin, block, end = match.groups()
-            if block not in texts:
-                raise InputError(f"{path}: block {block!r} is unknown; allowed: {', '.join(texts)}")
-            figures = (checkout / FIGURES).relative_to(path.parent).as_posix()
-            text = texts[block].replace("](FIGURES/", f"]({figures}/")
-            return f"{begin}{text}\n{end}"
-
-        written[path] = _BLOCK.sub(renewed, path.read_text(encoding="utf-8"))
-    for path, text in written.items():
-        write_bytes(path, text.encode())
+    texts, gallery = renewed(Results(results), checkout)
+    for name, text in texts.items():
+        write_bytes(checkout / name, text.encode())
     gallery.write(checkout / FIGURES)
+
+
+def renewed(results: Results, checkout: Path) -> tuple[dict[str, str], Gallery]:
+    """The documents with their blocks renewed, and the figures that these show.
+
+    Raises:
+      InputError: if a document asks for an unknown block.
+    """
+    gallery = Gallery()
+    blocks = {name: block(results, gallery) for name, block in BLOCKS.items()}
+
+    def renew(name: str, match: re.Match[str]) -> str:
+        begin, block, end = match.groups()
+        if block not in blocks:
+            known = ", ".join(blocks)
+            raise InputError(f"{checkout / name}: block {block!r} is unknown; allowed: {known}")
+        figures = os.path.relpath(FIGURES, Path(name).parent)
+        text = blocks[block].replace("](FIGURES/", f"]({figures}/")
+        return f"{begin}{text}\n{end}"
+
+    texts = {
+        name: _BLOCK.sub(partial(renew, name), (checkout / name).read_text(encoding="utf-8"))
+        for name in DOCUMENTS
+    }
+    return texts, gallery
 
 
 def main() -> int:

@@ -29,7 +29,6 @@ def summary(results: Results, gallery: Gallery) -> str:
     figure = gallery.show(
         "differences",
         "Paired differences of accuracy with their 95 % intervals",
-        lines,
         partial(figures.differences, tables, BASELINE),
     )
     (points,) = {table.margin_points for table in tables.values()}
@@ -56,7 +55,7 @@ def studies(results: Results, gallery: Gallery) -> str:
     """Each study's report, where it was made, and its learning curves."""
     blocks = []
     for name, study in results.studies.items():
-        report = Report(folder=Path(), headings=[""], tables=[study.table]).markdown()
+        report = Report(Path(), [study.merged], [study.table]).markdown()
         report += _to_nesterov(study)
         where = f"{measured_on(study.environments)} Training took {_duration(study.seconds)}."
         pictures = " ".join(_curves(name, study, what, gallery) for what in ("accuracy", "loss"))
@@ -84,7 +83,6 @@ def _curves(name: str, study: Study, what: str, gallery: Gallery) -> str:
     return gallery.show(
         f"{name.replace('/', '-')}-{what}",
         f"{name}: {evaluation} {what} against epochs",
-        shown,
         partial(figures.learning_curve, shown, evaluation, what),
     )
 

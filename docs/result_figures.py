@@ -1,22 +1,16 @@
 """The figures of what was measured: differences, learning curves, straying, correction."""
 
-import hashlib
-import io
-import json
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-from train.figures import SETTINGS, STYLES, draw_curves
+from train.drawing import GREY, STYLES, Axes, Figure, drawing, render
+from train.figures import draw_curves
 from train.records import write_bytes
 from train.table import StudyTable
 
-GREY = "0.55"
 STRAYING = {  # arm → label, colour, line
     "pushed": ("nesterov, start moved by α·β·‖g₁‖ at random", "#56B4E9", (0, (1, 1))),
     "rsgdm": ("rsgdm", *STYLES["rsgdm"]),
@@ -27,28 +21,25 @@ STRAYING = {  # arm → label, colour, line
 
 
 class Gallery:
-    """Figures by name, each with a mark of the data that it was drawn from."""
+    """Figures by name."""
 
     def __init__(self) -> None:
-        self._files: dict[str, bytes] = {}
+        self.figures: dict[str, Figure] = {}
 
-    def show(self, name: str, text: str, data: Any, draw: Callable[[], Figure]) -> str:
+    def show(self, name: str, text: str, draw: Callable[[], Figure]) -> str:
         """Draws a figure; returns its place in Markdown."""
-        mark = hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
-        buffer = io.BytesIO()
-        with mpl.rc_context({**SETTINGS, "svg.fonttype": "path"}):
-            draw().savefig(buffer, format="svg", metadata={"Date": None, "Description": mark})
-        self._files[name] = buffer.getvalue()
+        with drawing():
+            self.figures[name] = draw()
         return f"![{text}](FIGURES/{name}.svg)"
 
     def write(self, folder: Path) -> None:
         """Writes the figures, and removes those that are shown no more."""
         folder.mkdir(parents=True, exist_ok=True)
         for path in folder.glob("*.svg"):
-            if path.stem not in self._files:
-                path.unlink()
-        for name, content in self._files.items():
-            write_bytes(folder / f"{name}.svg", content)
+            if path.stem not in self.figures:
+                path.unlink(missing_ok=True)
+        for name, figure in self.figures.items():
+            write_bytes(folder / f"{name}.svg", render(figure, "svg", text_as_paths=True))
 
 
 def learning_curve(curves: Any, evaluation: str, what: str) -> Figure:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from train import correction, straying
+from train.formats import SETTINGS, checked
 from train.measurement import Numbers, read_numbers
 from train.merging import Merged, merge
 from train.table import StudyTable, tabulate
@@ -30,7 +31,7 @@ class Study:
 
     def share_rate(self, one: str, other: str) -> bool:
         """Whether both optimizers were run, at one rate."""
-        rates = {row.optimizer: row.learning_rate for row in self.table.rows}
+        rates = {row.optimizer: row.alpha for row in self.table.rows}
         return {one, other} <= rates.keys() and rates[one] == rates[other]
 
     @property
@@ -69,8 +70,9 @@ class Results:
 def _measured(folder: Path, name: str) -> dict[str, list[Numbers]]:
     found: dict[str, list[Numbers]] = {}
     for path in sorted((folder / name).rglob("*.json")):
-        key = path.parent.relative_to(folder).as_posix()
-        found.setdefault(key, []).append(read_numbers(path, name))
+        numbers = read_numbers(path, name)
+        numbers["settings"] = checked(f"{path}, settings", numbers["settings"], SETTINGS)
+        found.setdefault(path.parent.relative_to(folder).as_posix(), []).append(numbers)
     return found
 
 

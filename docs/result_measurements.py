@@ -52,7 +52,6 @@ def straying(name: str, runs: Sequence[Numbers], gallery: Gallery) -> str:
     figure = gallery.show(
         name.replace("/", "-"),
         "Distance to Nesterov's parameters against steps",
-        runs,
         partial(figures.straying, runs),
     )
     note = (
@@ -82,7 +81,6 @@ def correction(name: str, all_runs: Sequence[Numbers], gallery: Gallery) -> str:
             gallery.show(
                 f"{name.replace('/', '-')}-{driver}",
                 f"Bias and noise of m and n along a training by {driver}",
-                runs,
                 partial(figures.correction, runs, runs[0]["settings"]["decay"]),
             )
         )

@@ -152,6 +152,16 @@ class RunConfig:
         """The run's folder inside its study."""
         return f"{self.optimizer}-seed{self.seed}"
 
+    @property
+    def identity(self) -> dict[str, Any]:
+        """The settings that make it this run. A file's place is only shown: see `data`."""
+        return vars(self) | {"dataset": dataset_identity(self.dataset)}
+
+
+def dataset_identity(dataset: str) -> str:
+    """What of a data set's name counts: not where a file lies, for it has a fingerprint."""
+    return "npz" if dataset.startswith("npz:") else dataset
+
 
 def runs(config: Config, data: str) -> list[RunConfig]:
     """The runs of a checked study, seed by seed, so that pairs are complete early.

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from train.comparison import BASELINE
+from train.config import RunConfig
 from train.errors import InputError
-from train.records import Run, difference_of, load_runs, run_folders
+from train.progress import warn
+from train.records import Run, contents, difference_of
 from train.verdict import PRIMARY
 
 
@@ -63,11 +65,30 @@ class _Study:
 
 
 def _load(folder: Path) -> _Study:
-    runs = {run.config.name: run for run in load_runs(folder)}
+    found = contents(folder)
+    runs = {config.name: run.load() for run, config in found.runs if run.is_finished}
     if not runs:
         raise InputError(f"{folder}: holds no finished run")
-    names = {run.path.name for run in run_folders(folder)}
-    return _Study(folder, runs, names - runs.keys())
+    _check_one_study(folder, [run.config for run in runs.values()])
+    if found.strays:
+        named = ", ".join(f"{name}, {what}" for name, what in found.strays.items())
+        warn(f"{folder}: left out: {named:.300}")
+    for name, run in runs.items():
+        for figure in run.lost:
+            warn(f"{folder / name}: done, but its last {figure} is null; counted as diverged")
+    return _Study(folder, runs, {config.name for _, config in found.runs} - runs.keys())
+
+
+def _check_one_study(folder: Path, configs: Sequence[RunConfig]) -> None:
+    first = {config.optimizer: config for config in reversed(configs)}
+    for config in configs:
+        for other in (configs[0], first[config.optimizer]):
+            difference = difference_of(config, other)
+            if difference:
+                raise InputError(
+                    f"{folder}: {config.name} and {other.name} are not of one study; "
+                    f"{difference[0]} is {difference[1]!r} and {difference[2]!r}"
+                )
 
 
 def _disagreement(a: _Study, b: _Study) -> str | None:

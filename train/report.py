@@ -11,18 +11,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rich import box
-from rich.console import Console
-from rich.table import Table
-
 from train import command
 from train.comparison import BASELINE, LEVEL
-from train.config import RunConfig
 from train.errors import InputError
-from train.figures import draw_figures
+from train.figures import figures, write_figures
+from train.formats import FORMAT, check_format
 from train.merging import Merged, merge
 from train.options import Parser, number
-from train.records import REPORT, write_bytes, write_json
+from train.records import REPORT, is_litter, write_bytes, write_json
+from train.screen import print_table, screen
 from train.table import COMPARISONS_HEADER, Row, StudyTable, markdown_table, tabulate
 from train.verdict import MARGIN_POINTS, PRIMARY
 
@@ -33,10 +30,10 @@ _PARTS = re.compile(rf"{_FIGURE.pattern}|table\.md|results\.json|table-\d+")
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """The tables of one study or several, and where their files are."""
+    """The tables of one study or several, and the runs behind each."""
 
-    folder: Path
-    headings: list[str]  # one a table; empty where there is one table only
+    folder: Path  # of its files
+    groups: list[Merged]
     tables: list[StudyTable]
 
     @property
@@ -51,15 +48,14 @@ class Report:
 
     def show(self) -> None:
         """Prints the tables to standard output."""
-        console = Console(highlight=False, markup=False)
-        if not console.is_terminal:
-            console.width = 200  # a file or a pipe has no width to fit in
-        for heading, table in zip(self.headings, self.tables, strict=True):
+        console = screen()
+        for heading, table in zip(self._headings(), self.tables, strict=True):
             if heading:
                 console.print(heading)
-            _print_table(console, table.header(), table.cells())
+            print_table(console, table.header(), table.cells())
             if table.comparisons:
-                _print_table(console, COMPARISONS_HEADER, table.comparison_cells())
+                cells = table.comparison_cells()
+                print_table(console, COMPARISONS_HEADER, cells, title=f"{{}} − {BASELINE}")
             for line in (*table.verdicts(), *table.notes()):
                 console.print(line)
         console.print(f"Report and figures: {self.folder}", soft_wrap=True)
@@ -67,7 +63,7 @@ class Report:
     def markdown(self) -> str:
         """The tables as they stand in table.md."""
         blocks = []
-        for heading, table in zip(self.headings, self.tables, strict=True):
+        for heading, table in zip(self._headings(), self.tables, strict=True):
             if heading:
                 blocks.append(f"## {heading}")
             blocks.append(markdown_table(table.header(), table.cells()))
@@ -77,11 +73,69 @@ class Report:
             blocks.append("\n".join(table.notes()))
         return "\n\n".join(blocks) + "\n"
 
+    def _headings(self) -> list[str]:
+        """A table's number and the settings that tell it from others; the rates are in its rows."""
+        if len(self.groups) == 1:
+            return [""]
+        configs = [group.runs[0].config for group in self.groups]
+        telling = [
+            name
+            for name in configs[0].identity
+            if name not in ("optimizer", "seed", "learning_rate")
+            and len({config.identity[name] for config in configs}) > 1
+        ]
+        headings = []
+        for k, config in enumerate(configs, 1):
+            settings = ", ".join(f"{name} {getattr(config, name)!s:.16}" for name in telling)
+            headings.append(f"Table {k}: {settings}" if settings else f"Table {k}")
+        return headings
+
+    def write(self) -> None:
+        """Writes tables, numbers and figures; several reports may do so at once."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_json(self.folder / "results.json", self._numbers())  # first: it marks a report
+        write_bytes(self.folder / "table.md", self.markdown().encode(errors="replace"))
+        drawn: set[Path] = set()
+        for k, (table, group) in enumerate(zip(self.tables, self.groups, strict=True), 1):
+            folder = self.folder if len(self.groups) == 1 else self.folder / f"table-{k}"
+            folder.mkdir(exist_ok=True)
+            shown = figures(curves(group, table.evaluation), table.evaluation)
+            drawn.update(write_figures(folder, shown))
+        # Figures of an earlier report would be taken for this one's.
+        for path in (*self.folder.glob("*.*"), *self.folder.glob("table-*/*.*")):
+            if _FIGURE.fullmatch(path.name) and path not in drawn:
+                path.unlink(missing_ok=True)
+
+    def _numbers(self) -> dict[str, Any]:
+        return {
+            "format": FORMAT,
+            "baseline": BASELINE,
+            "primary": PRIMARY,
+            "level": LEVEL,
+            "tables": [
+                {
+                    **dataclasses.asdict(table),
+                    "runs": {run.config.name: run.result for run in group.runs},
+                    "environments": _environments(group),
+                }
+                for table, group in zip(self.tables, self.groups, strict=True)
+            ],
+        }
+
 
 def build_report(
     study: Path, *more: Path, output: Path | None = None, margin_points: float = MARGIN_POINTS
 ) -> Report:
-    """Reads every finished run of the studies and writes tables, numbers and figures.
+    """Reads every finished run of the studies, and writes the report; see `read_report`."""
+    report = read_report(study, *more, output=output, margin_points=margin_points)
+    report.write()
+    return report
+
+
+def read_report(
+    study: Path, *more: Path, output: Path | None = None, margin_points: float = MARGIN_POINTS
+) -> Report:
+    """Reads every finished run of the studies; nothing is written.
 
     Args:
       study: its folder.
@@ -90,89 +144,52 @@ def build_report(
       margin_points: the difference of accuracies, in points, that is too small to matter.
 
     Raises:
-      InputError: if a folder is no study or holds no finished run, a file is damaged, runs
-      contradict each other, or the output is something else. Nothing has been written then.
+      InputError: if a folder is no study or holds no finished run, a file cannot be read, runs
+      contradict each other, or the output is something else.
     """
     if not 0 < margin_points < 100:
         raise InputError(f"margin: {margin_points!r} is not a number of points above 0, below 100")
     if output is None and more:
         raise InputError("--output: missing; a report on several studies needs a folder of its own")
-    merged = merge([study, *more])
+    groups = merge([study, *more])
     folder = study / REPORT if output is None else output
-    if folder.resolve() != (study / REPORT).resolve() or more:
+    if more or folder.resolve() != (study / REPORT).resolve():
         _check_output(folder, [study, *more])
-    report = Report(
-        folder=folder,
-        headings=_headings([group.runs[0].config for group in merged]),
-        tables=[tabulate(group, margin_points, name_folders=bool(more)) for group in merged],
-    )
-    folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / "results.json", _numbers(report, merged))  # first: it marks a report
-    write_bytes(folder / "table.md", report.markdown().encode())
-    _draw(report, merged)
-    return report
+    _check_earlier(folder)
+    tables = [tabulate(group, margin_points, name_folders=bool(more)) for group in groups]
+    return Report(folder, groups, tables)
 
 
 def _check_output(folder: Path, studies: Sequence[Path]) -> None:
     for study in studies:
         if study.resolve() in folder.resolve().parents:
             raise InputError(f"--output: {folder} is inside of {study}; choose another folder")
-    if not folder.exists():
-        return
     if not folder.is_dir():
-        raise InputError(f"--output: {folder} is a file")
-    names = [path.name for path in folder.iterdir() if not path.name.startswith(".")]
+        return
+    names = [path.name for path in folder.iterdir() if not is_litter(path)]
     foreign = sorted(name for name in names if not _PARTS.fullmatch(name))
     if foreign:
         raise InputError(f"--output: {folder} holds {foreign[0]}, which is no part of a report")
-    if names and not _is_report(folder / "results.json"):
+    if names and _tables(folder) is None:
         raise InputError(f"--output: {folder} is not empty, and no report; choose another folder")
 
 
-def _is_report(results: Path) -> bool:
+def _check_earlier(folder: Path) -> None:
+    """Raises `InputError` if the folder is a file, or has the report of a newer version."""
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"--output: {folder} is a file")
+    earlier = _tables(folder)
+    if earlier is not None:
+        check_format(str(folder / "results.json"), earlier)
+
+
+def _tables(folder: Path) -> dict[str, Any] | None:
+    """The content of a report's results.json, if it is one."""
     try:
-        content = json.loads(results.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        return False
-    return isinstance(content, dict) and "tables" in content
-
-
-def _headings(configs: list[RunConfig]) -> list[str]:
-    """A table's number and the settings that tell it from others; the rates stand in its rows."""
-    if len(configs) == 1:
-        return [""]
-    fields = [field.name for field in dataclasses.fields(RunConfig)]
-    telling = [
-        field
-        for field in fields
-        if field not in ("optimizer", "seed", "learning_rate")
-        and len({getattr(config, field) for config in configs}) > 1
-    ]
-    return [
-        ": ".join(
-            [
-                f"Table {k}",
-                *[", ".join(f"{field} {getattr(config, field)!s:.16}" for field in telling)],
-            ]
-        ).removesuffix(": ")
-        for k, config in enumerate(configs, 1)
-    ]
-
-
-def _numbers(report: Report, merged: list[Merged]) -> dict[str, Any]:
-    return {
-        "baseline": BASELINE,
-        "primary": PRIMARY,
-        "level": LEVEL,
-        "tables": [
-            {
-                **dataclasses.asdict(table),
-                "runs": {run.config.name: run.result for run in group.runs},
-                "environments": _environments(group),
-            }
-            for table, group in zip(report.tables, merged, strict=True)
-        ],
-    }
+        content = json.loads((folder / "results.json").read_bytes())
+    except (FileNotFoundError, ValueError, RecursionError):
+        return None
+    return content if isinstance(content, dict) and "tables" in content else None
 
 
 def _environments(group: Merged) -> list[dict[str, Any]]:
@@ -184,20 +201,7 @@ def _environments(group: Merged) -> list[dict[str, Any]]:
     return found
 
 
-def _draw(report: Report, merged: list[Merged]) -> None:
-    """Draws every table's figures; those of several tables have a folder each."""
-    drawn: set[Path] = set()
-    for k, (table, group) in enumerate(zip(report.tables, merged, strict=True), 1):
-        folder = report.folder if len(merged) == 1 else report.folder / f"table-{k}"
-        folder.mkdir(exist_ok=True)
-        drawn.update(draw_figures(folder, curves(group, table.evaluation), table.evaluation))
-    # Figures of an earlier report would be taken for this one's.
-    for path in (*report.folder.glob("*.*"), *report.folder.glob("table-*/*.*")):
-        if _FIGURE.fullmatch(path.name) and path not in drawn:
-            path.unlink()
-
-
-def curves(group: Merged, evaluation: str) -> dict[str, dict[str, list[list[float]]]]:
+def curves(group: Merged, evaluation: str) -> dict[str, dict[str, list[list[float | None]]]]:
     """What the figures show: measure, optimizer, run, epoch."""
     measures = [f"{split}_{what}" for split in ("train", evaluation) for what in _MEASURES]
     return {
@@ -207,16 +211,6 @@ def curves(group: Merged, evaluation: str) -> dict[str, dict[str, list[list[floa
         }
         for measure in measures
     }
-
-
-def _print_table(console: Console, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    table = Table(box=box.SIMPLE_HEAD, collapse_padding=True)
-    for name in header:
-        # One heading takes two lines, so that on 100 columns no number has to.
-        table.add_column(name.replace("seeds needed", "seeds\nneeded"))
-    for cells in rows:
-        table.add_row(*cells)
-    console.print(table)
 
 
 def main() -> int:

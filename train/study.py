@@ -8,7 +8,7 @@ import jax
 
 from train import convolution, hosts
 from train.allowed import check
-from train.config import Config, RunConfig, runs
+from train.config import Config, RunConfig, dataset_identity, runs
 from train.data import Dataset, load
 from train.environment import environment
 from train.errors import InputError
@@ -86,7 +86,8 @@ def check_study(config: Config) -> Dataset:
         )
     )
     shared = {name: value for name, value in vars(config).items() if name not in _OWN}
-    hosts.check_alike(shared | {"data": dataset.fingerprint})
+    known_by = {"dataset": dataset_identity(config.dataset), "data": dataset.fingerprint}
+    hosts.check_alike(shared | known_by)
     check_batch_size(config, dataset)
     all_runs = runs(config, dataset.fingerprint)
     hosts.from_first(lambda: check_same_study(Path(config.output), all_runs))

@@ -29,7 +29,7 @@ class Row:
     """One optimizer's line of the table. Accuracies are fractions."""
 
     optimizer: str
-    learning_rate: float
+    alpha: float  # of the EMA form, in the first epoch
     accuracy: Spread
     loss: Spread
     train_accuracy: Spread  # all training examples, in evaluation mode
@@ -68,7 +68,7 @@ class StudyTable:
             seeds = f"{row.accuracy.n}" + (f" + {row.diverged} diverged" if row.diverged else "")
             accuracies = _spread(row.accuracy, 100, 2), _spread(row.train_accuracy, 100, 2)
             loss = _spread(row.loss, 1, 4)
-            rate = f"{row.learning_rate:.6g}"
+            rate = f"{row.alpha:.6g}"
             lines.append([row.optimizer, rate, seeds, accuracies[0], loss, accuracies[1]])
             if self.paper and row.optimizer in self.paper.rows:
                 theirs = self.paper.rows[row.optimizer]
@@ -137,8 +137,7 @@ class StudyTable:
 
 def tabulate(study: Merged, margin_points: float, *, name_folders: bool) -> StudyTable:
     """A study's numbers; a difference of accuracies within the margin does not matter."""
-    config = study.runs[0].config
-    evaluation = "validation" if config.validation_examples else "test"
+    config, evaluation = study.runs[0].config, study.runs[0].evaluation
     by_optimizer = study.by_optimizer()
     baseline = by_optimizer.get(BASELINE)
     others = {name: runs for name, runs in by_optimizer.items() if name != BASELINE}
@@ -157,12 +156,13 @@ def tabulate(study: Merged, margin_points: float, *, name_folders: bool) -> Stud
 
 def _row(name: str, runs: list[Run], evaluation: str) -> Row:
     done = [run.result for run in runs if run.is_done]
+    train_accuracies = (result["clean_train_accuracy"] for result in done)
     return Row(
         optimizer=name,
-        learning_rate=runs[0].metrics[0]["alpha"],
+        alpha=runs[0].metrics[0]["alpha"],
         accuracy=Spread.of([result[f"{evaluation}_accuracy"] for result in done]),
         loss=Spread.of([result[f"{evaluation}_loss"] for result in done]),
-        train_accuracy=Spread.of([result["clean_train_accuracy"] for result in done]),
+        train_accuracy=Spread.of([value for value in train_accuracies if value is not None]),
         diverged=len(runs) - len(done),
     )
 
@@ -214,18 +214,23 @@ def _epochs(count: int) -> str:
 def _spread(spread: Spread, scale: float, digits: int) -> str:
     if spread.mean is None:
         return "none"
-    text = f"{scale * spread.mean:.{digits}f}"
-    return text if spread.std is None else f"{text} ± {scale * spread.std:.{digits}f}"
+    text = _number(scale * spread.mean, digits)
+    return text if spread.std is None else f"{text} ± {_number(scale * spread.std, digits)}"
 
 
 def difference_text(difference: Difference, scale: float, digits: int) -> str:
     """Mean and interval, times the scale."""
     if difference.mean is None:
         return "no pair"
-    text = f"{scale * difference.mean:+.{digits}f}"
+    text = _number(scale * difference.mean, digits, "+")
     if difference.low is None or difference.high is None:
         return f"{text} ({'one pair' if difference.n == 1 else 'all alike'})"
-    return f"{text} [{scale * difference.low:+.{digits}f}, {scale * difference.high:+.{digits}f}]"
+    low, high = (_number(scale * end, digits, "+") for end in (difference.low, difference.high))
+    return f"{text} [{low}, {high}]"
+
+
+def _number(value: float, digits: int, sign: str = "-") -> str:
+    return f"{value:{sign}.{digits}{'f' if abs(value) < 1e7 else 'e'}}"
 
 
 def _p(p: float | None) -> str:

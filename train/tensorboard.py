@@ -4,6 +4,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from train.formats import current
+
 
 class Events:
     """Writes one point an epoch for each metric, at the run's step."""
@@ -20,7 +22,7 @@ class Events:
 
     def add(self, metrics: dict[str, Any]) -> None:
         """Adds an epoch."""
-        for name, value in metrics.items():
+        for name, value in current(metrics).items():
             if name not in ("format", "epoch", "step") and value is not None:
                 self._writer.add_scalar(name, value, metrics["step"])
         self._writer.flush()

@@ -102,6 +102,12 @@ def study(trained, tmp_path) -> Path:
     return Path(shutil.copytree(trained, tmp_path / "study"))
 
 
+@pytest.fixture
+def no_pictures(monkeypatch):
+    """Figures are drawn, but not rendered: that takes most of a report's time."""
+    monkeypatch.setattr("train.figures.render", lambda *_: b"a picture")
+
+
 def pytest_terminal_summary(terminalreporter):
     """Prints the table of `make faults`."""
     from tests.train.test_faults import OUTCOMES

@@ -161,7 +161,7 @@ def write_run(
     speed: float = 1000.0,
     **settings,
 ) -> None:
-    """A finished run of two epochs; diverged in the second if it has no accuracy."""
+    """A finished run, of two epochs if not told; diverged in the last if it has no accuracy."""
     defaults = {"optimizer": optimizer, "seed": seed, "epochs": 2, "learning_rate": 0.5}
     (template, *_) = runs(PRESETS["demo"], data="0123456789abcdef")
     config = dataclasses.replace(template, **defaults | settings)
@@ -172,14 +172,14 @@ def write_run(
         {
             "epoch": epoch,
             "step": 10 * epoch,
-            "learning_rate": config.learning_rate / epoch,
+            "alpha": config.learning_rate / epoch,
             "train_loss": 0.5 / epoch,
             "train_accuracy": 0.75,
             f"{evaluation}_loss": loss,
             f"{evaluation}_accuracy": accuracy,
             "images_per_second": speed,
         }
-        for epoch in (1, 2)
+        for epoch in range(1, config.epochs + 1)
     ]
     folder.write_metrics(lines)
     clean = {"clean_train_loss": 0.125, "clean_train_accuracy": 0.875}

@@ -148,7 +148,7 @@ def test_kills_at_random_moments(chain, reference, tmp_path):
 @pytest.mark.faults
 @pytest.mark.parametrize(
     "part",
-    [".epoch-*.partial", ".metrics.jsonl.partial", ".result*", ".table*", ".*.png.partial"],
+    [".epoch-*.partial", ".metrics.jsonl.*", ".result*", ".table*", ".*.png.*"],
 )
 def test_kills_while_a_file_is_written(part, reference, tmp_path):
     study, kills = tmp_path / "study", 0

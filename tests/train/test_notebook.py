@@ -1,6 +1,7 @@
 """The notebook's file, and its first cell outside of a checkout. `make notebook` runs the rest."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -17,7 +18,14 @@ def _first_cell(folder, source):
     code = CODE[0].replace('SOURCE = ""', f"SOURCE = {source!r}", 1)
     assert source in code.partition("\n")[0]
     command = [sys.executable, "-m", "IPython", "--quick", "--colors=NoColor", "-c", code]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env=os.environ | {"LC_ALL": "C"},  # git's words are translated
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
     return done.stdout + done.stderr
 
 

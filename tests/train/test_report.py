@@ -1,15 +1,16 @@
 """The report on one study or several: what shares a table, what is refused, the paper beside it."""
 
+import dataclasses
 import itertools
-import json
 import re
 import shutil
+from pathlib import Path
 
 import pytest
 
 from tests.train.made_up import write_run
 from train.errors import InputError
-from train.report import build_report
+from train.report import build_report, curves, read_report
 
 
 def _study(folder, seeds=range(8), optimizers=("sgdm", "rsgdm"), **settings):
@@ -21,8 +22,12 @@ def _study(folder, seeds=range(8), optimizers=("sgdm", "rsgdm"), **settings):
     return folder
 
 
-def _results(folder):
-    return json.loads((folder / "results.json").read_text())
+FILES = {"table.md", "results.json"} | {
+    f"{split}_{what}.{suffix}"
+    for split in ("train", "test")
+    for what in ("accuracy", "loss")
+    for suffix in ("png", "svg")
+}
 
 
 def _files(folder):
@@ -48,7 +53,7 @@ def test_the_report_of_a_known_study(tmp_path):
 
 def test_one_epoch_is_not_epochs(tmp_path):
     study = _study(tmp_path / "study", range(2), epochs=1, halve_every=1)
-    text = (build_report(study).folder / "table.md").read_text()
+    text = read_report(study).markdown()
     assert ", 1 epoch, batch 128, rate halved every 1 epoch, " in text
 
 
@@ -56,11 +61,10 @@ def test_the_margin_decides_the_size_alone(tmp_path):
     study = _study(tmp_path / "study")
     found = {}
     for points in (0.3, 0.45, 0.6):
-        report = build_report(study, margin_points=points)
+        report = read_report(study, margin_points=points)
         (of,) = report.tables[0].comparisons
         found[points] = (of.direction, of.size)
-        assert f"margin ±{points} points" in (report.folder / "table.md").read_text()
-        assert _results(report.folder)["tables"][0]["margin_points"] == points
+        assert f"margin ±{points} points" in report.markdown()
     assert found == {
         0.3: ("better", "beyond the margin"),
         0.45: ("better", "undecided"),
@@ -69,19 +73,17 @@ def test_the_margin_decides_the_size_alone(tmp_path):
 
 
 def test_studies_of_the_same_settings_share_a_table(tmp_path):
-    whole = _study(tmp_path / "whole")
+    whole = read_report(_study(tmp_path / "whole"))
     parts = [_study(tmp_path / "a", range(3)), _study(tmp_path / "b", range(3, 8))]
-    expected = _results(build_report(whole).folder)["tables"][0]
     for folders in (parts, parts[::-1]):
-        report = build_report(*folders, output=tmp_path / "report")
-        (found,) = _results(report.folder)["tables"]
-        assert found.pop("folders") == [str(folder) for folder in folders]
-        assert found["rows"] == expected["rows"]
-        assert found["comparisons"] == expected["comparisons"]
-        assert found["runs"] == expected["runs"]
-    assert _files(tmp_path / "report") == _files(whole / "report")
-    for figure in (whole / "report").glob("*.svg"):
-        assert (tmp_path / "report" / figure.name).read_bytes() == figure.read_bytes()
+        report = read_report(*folders, output=tmp_path / "report")
+        (table,), (group,) = report.tables, report.groups
+        assert table.folders == [str(folder) for folder in folders]
+        assert dataclasses.replace(table, folders=[]) == whole.tables[0]
+        assert {run.config.name: run for run in group.runs} == {
+            run.config.name: run for run in whole.groups[0].runs
+        }
+        assert curves(group, "test") == curves(whole.groups[0], "test")
 
 
 def test_an_optimizer_may_come_from_another_folder(tmp_path):
@@ -89,8 +91,8 @@ def test_an_optimizer_may_come_from_another_folder(tmp_path):
         _study(tmp_path / "a"),
         _study(tmp_path / "b", optimizers=("nesterov",), learning_rate=0.1),
     ]
-    (table,) = build_report(*folders, output=tmp_path / "report").tables
-    assert [(row.optimizer, row.learning_rate) for row in table.rows] == [
+    (table,) = read_report(*folders, output=tmp_path / "report").tables
+    assert [(row.optimizer, row.alpha) for row in table.rows] == [
         *(("sgdm", 0.5), ("rsgdm", 0.5), ("nesterov", 0.1)),
     ]
     assert [of.accuracy.n for of in table.comparisons] == [8, 8]
@@ -112,16 +114,32 @@ def test_studies_of_other_settings_have_tables_of_their_own(settings, heading, t
         _study(tmp_path / "b", range(4, 7), **settings),
         _study(tmp_path / "c", range(4, 6)),
     ]
-    report = build_report(*folders, output=tmp_path / "report")
+    report = read_report(*folders, output=tmp_path / "report")
     assert [[row.accuracy.n for row in table.rows] for table in report.tables] == [[6, 6], [3, 3]]
-    text = (tmp_path / "report" / "table.md").read_text()
-    assert f"## {heading}\n" in text
-    figures = {name.partition("/")[0] for name in _files(tmp_path / "report") if "/" in name}
-    assert figures == {"table-1", "table-2"}
-    # What is left of it would be taken for the next report's.
+    assert f"## {heading}\n" in report.markdown()
+
+
+def test_a_report_removes_what_an_earlier_one_drew(tmp_path, no_pictures):
+    folders = [_study(tmp_path / "a", range(2)), _study(tmp_path / "b", range(2), epochs=3)]
+    build_report(*folders, output=tmp_path / "report")
+    found = _files(tmp_path / "report")
+    assert {name.partition("/")[0] for name in found if "/" in name} == {"table-1", "table-2"}
     build_report(folders[0], output=tmp_path / "report")
-    assert not any("/" in name for name in _files(tmp_path / "report"))
-    assert _files(tmp_path / "report") == _files(build_report(folders[0]).folder)
+    assert _files(tmp_path / "report") == _files(build_report(folders[0]).folder) == FILES
+
+
+def test_another_report_removes_the_same(tmp_path, no_pictures, monkeypatch):
+    study, real = _study(tmp_path / "a", range(2)), Path.unlink
+    build_report(study)
+    (study / "report" / "validation_loss.png").touch()
+
+    def unlink(self, missing_ok=False):
+        real(self, missing_ok=True)
+        real(self, missing_ok=missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", unlink)
+    build_report(study)
+    assert _files(study / "report") == FILES
 
 
 def test_a_study_that_belongs_to_two_others(tmp_path):
@@ -130,13 +148,13 @@ def test_a_study_that_belongs_to_two_others(tmp_path):
     c = _study(tmp_path / "c", optimizers=("nesterov",))
     for order in itertools.permutations((a, b, c)):
         with pytest.raises(InputError, match=r"c: belongs with .*, which differ in learning_rate"):
-            build_report(*order, output=tmp_path / "report")
+            read_report(*order, output=tmp_path / "report")
     assert not (tmp_path / "report").exists()
 
 
 def test_the_same_run_in_two_folders_counts_once(tmp_path):
     a, b = _study(tmp_path / "a", range(4)), _study(tmp_path / "b", range(2, 6), speed=1.0)
-    (table,) = build_report(a, b, a, output=tmp_path / "report").tables
+    (table,) = read_report(a, b, a, output=tmp_path / "report").tables
     assert [row.accuracy.n for row in table.rows] == [6, 6]
 
 
@@ -164,9 +182,9 @@ def test_unfinished_runs_count_unless_another_folder_has_them(tmp_path):
     for seed in (1, 2):
         (a / f"rsgdm-seed{seed}" / "result.json").unlink()
     (b / "rsgdm-seed2" / "result.json").unlink()
-    report = build_report(a, b, output=tmp_path / "report")
+    report = read_report(a, b, output=tmp_path / "report")
     assert report.tables[0].unfinished == 1
-    assert "Unfinished runs, not counted: 1." in (report.folder / "table.md").read_text()
+    assert "Unfinished runs, not counted: 1." in report.markdown()
 
 
 def test_pairs_with_a_diverged_run_are_left_out_and_counted(tmp_path):
@@ -176,10 +194,10 @@ def test_pairs_with_a_diverged_run_are_left_out_and_counted(tmp_path):
     write_run(study, "sgdm", 3, None)
     write_run(study, "rsgdm", 3, None)
     write_run(study, "rsgdm", 99, 0.1)  # has no partner, so it is no pair
-    report = build_report(study)
+    report = read_report(study)
     (of,) = report.tables[0].comparisons
     assert (of.accuracy.n, of.loss.n, of.diverged_pairs, report.diverged) == (5, 5, 3, 4)
-    text = (report.folder / "table.md").read_text()
+    text = report.markdown()
     assert "| rsgdm | accuracy | 5 of 8 | +0.44 [" in text  # of seeds 0, 4, 5, 6, 7
     assert "| rsgdm | 0.5 | 7 + 2 diverged |" in text
     assert "Diverged runs count in no mean, and the pairs they were in are left out." in text
@@ -190,7 +208,7 @@ def test_nothing_but_diverged_runs(tmp_path):
     for seed in range(2):
         write_run(tmp_path / "study", "sgdm", seed, 0.9)
         write_run(tmp_path / "study", "rsgdm", seed, None)
-    report = build_report(tmp_path / "study")
+    report = read_report(tmp_path / "study")
     assert report.tables[0].comparison_cells()[0] == [
         *("rsgdm", "accuracy", "0 of 2", "no pair", "none", "primary", "none", "none"),
     ]
@@ -219,16 +237,16 @@ PAPERS = {
 def test_the_papers_numbers_stand_beside_ours(dataset, model, tmp_path):
     optimizers = ("sgdm", "rsgdm", "nesterov")
     study = _study(tmp_path / "a", range(2), optimizers, dataset=dataset, model=model)
-    report = build_report(study)
-    text = (report.folder / "table.md").read_text()
+    report = read_report(study)
+    text = report.markdown()
     assert len(re.findall("paper", text, re.I)) == len(PAPERS[dataset, model])
     for line in PAPERS[dataset, model]:
         assert line in text
     assert len(report.rows) == 3
     # They are of the test set.
     held_out = {"dataset": dataset, "model": model, "validation_examples": 100}
-    report = build_report(_study(tmp_path / "b", range(2), **held_out))
-    assert "paper" not in (report.folder / "table.md").read_text()
+    report = read_report(_study(tmp_path / "b", range(2), **held_out))
+    assert "paper" not in report.markdown()
 
 
 @pytest.mark.parametrize(
@@ -256,7 +274,7 @@ def test_output_that_is_something_else(place, why, tmp_path):
     assert {path: path.is_file() and path.read_bytes() for path in tmp_path.rglob("*")} == before
 
 
-def test_output_of_one_study(tmp_path):
+def test_output_of_one_study(tmp_path, no_pictures):
     study = _study(tmp_path / "study", range(2))
     for output in (tmp_path / "deep" / "report", study / "report", study / ".." / "empty"):
         report = build_report(study, output=output)

@@ -9,6 +9,22 @@ import pytest
 from tests.train.commands import status
 from tests.train.made_up import write_run
 from train import report
+from train.table import COMPARISONS_HEADER
+
+
+@pytest.fixture(autouse=True)
+def _quick(no_pictures):
+    """What is printed does not depend on the pictures."""
+
+
+@pytest.fixture
+def study(tmp_path) -> Path:
+    """Two optimizers × two seeds, made up, with their report."""
+    for seed in (0, 1):
+        for optimizer in ("sgdm", "rsgdm"):
+            write_run(tmp_path / "study", optimizer, seed, 0.75 + seed / 8)
+    report.build_report(tmp_path / "study")
+    return tmp_path / "study"
 
 
 def test_report_on_something_else(tmp_path, capsys, monkeypatch):
@@ -64,64 +80,87 @@ def test_report_on_several_studies(tmp_path, capsys, monkeypatch):
     assert f"Report and figures: {tmp_path / 'all'}\n" in out
 
 
-def test_tables_are_readable_in_100_columns(tmp_path, capsys, monkeypatch):
+def _wide(folder, loss):
+    """A study whose tables are as wide as they get."""
     for k, name in enumerate(("sgdm", "rsgdm", "rsgdm_compact")):
         for seed in range(12):
-            loss = 0.25 + (3 + k) * seed % 5 / 100
-            write_run(tmp_path / "s", name, seed, 0.9 + (2 + k) * seed % 7 / 100, loss=loss)
-    write_run(tmp_path / "s", "sgdm", 12, None)
-    write_run(tmp_path / "s", "rsgdm", 12, 0.9)
+            each = loss * (1 + (3 + k) * seed % 5 / 100)
+            write_run(folder, name, seed, 0.9 + (2 + k) * seed % 7 / 100, loss=each)
+    write_run(folder, "sgdm", 12, None)
+    write_run(folder, "rsgdm", 12, 0.9)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def wide(tmp_path_factory) -> report.Report:
+    return report.read_report(_wide(tmp_path_factory.mktemp("wide") / "study", 0.25))
+
+
+@pytest.fixture(scope="module")
+def wider(tmp_path_factory) -> report.Report:
+    """Losses of millions, as BatchNorm at a high rate makes them, and beyond."""
+    folder = _wide(tmp_path_factory.mktemp("wider") / "study", 5e6)
+    write_run(folder, "nesterov", 0, 0.5, loss=1e38)
+    return report.read_report(folder)
+
+
+def _printed(shown, columns, capsys, monkeypatch):
     monkeypatch.setenv("TTY_COMPATIBLE", "1")
-    monkeypatch.setenv("COLUMNS", "100")
-    assert status(report, [tmp_path / "s"], monkeypatch) == 0
-    out = re.sub("\x1b[^m]*m", "", capsys.readouterr().out)
-    assert all(len(line) <= 100 for line in out.splitlines() if "Report" not in line)
-    interval, p = r"[+-][\d.]+ \[[+-][\d.]+, [+-][\d.]+\]", r"\d\.\d{4}"
-    for cells in (
-        rf"rsgdm +accuracy +12 of 13 +{interval} +{p} +primary +{p} +\d+",
-        rf"rsgdm_compact +loss +12 +{interval} +{p} +{p} *$",
-        r"sgdm +0\.5 +12 \+ 1 diverged +[\d.]+ ± [\d.]+ +[\d.]+ ± [\d.]+ +[\d.]+ ± [\d.]+ *$",
+    monkeypatch.setenv("COLUMNS", f"{columns}")
+    shown.show()
+    return re.sub("\x1b[^m]*m", "", capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("columns", [1, 40, 60, 80, 100, 200])
+@pytest.mark.parametrize("name", ["wide", "wider"])
+def test_no_number_is_cut_however_narrow_the_screen(name, columns, request, capsys, monkeypatch):
+    shown = request.getfixturevalue(name)
+    out = _printed(shown, columns, capsys, monkeypatch)
+    lines = [line.rstrip() for line in out.splitlines() if not line.startswith("Report and")]
+    assert max(map(len, lines)) <= max(columns, 40)
+    assert "…" not in out
+    (table,) = shown.tables
+    # Each cell stands whole, wherever lines end.
+    words = re.sub(r"[─\s]+", " ", out)
+    for header, rows in (
+        (table.header(), table.cells()),
+        (COMPARISONS_HEADER, table.comparison_cells()),
     ):
-        assert re.search(f"^ *{cells}", out, re.M), cells
+        assert all(cell in words for cells in rows for cell in cells)
+        # Turned, the first column's cells are titles.
+        assert {word for name in header[1:] for word in name.split()} <= set(words.split())
+    for verdict in table.verdicts():
+        assert verdict in words
+    assert out == _printed(shown, columns, capsys, monkeypatch)
 
 
-DAMAGES = {
-    "metrics.jsonl": [None, b"", b"{}\n", b"\xff\xfe", b'{"epoch": 1'],
-    "result.json": [b"", b"{}", b"[]", b'{"status": "done"}', b"\xff"],
-    "config.json": [b"", b"{}", b"[]", b"null", b"\xff"],
-    "environment.json": [None, b"", b"[]", b"{}"],
-}
+def test_tables_stand_side_by_side_or_turn(wide, capsys, monkeypatch):
+    row = r"^ *rsgdm +accuracy +12 of 13 +\S+ \[\S+ \S+\] +\S+ +primary +\S+ +\S+ *$"
+    turned = (
+        r"^rsgdm − sgdm *\n  measure +accuracy *\n  pairs +12 of 13 *\n  difference \[95 %\] +\S+"
+    )
+    for columns, is_turned in ((40, True), (60, True), (80, True), (100, False), (200, False)):
+        out = _printed(wide, columns, capsys, monkeypatch)
+        assert bool(re.search(row, out, re.M)) is not is_turned, columns
+        assert bool(re.search(turned, out, re.M)) is is_turned, columns
 
 
-@pytest.mark.parametrize(
-    ("name", "content"), [(name, content) for name in DAMAGES for content in DAMAGES[name]]
-)
-def test_report_on_a_damaged_study(name, content, study, capsys, monkeypatch):
-    path = study / "sgdm-seed0" / name
-    path.unlink() if content is None else path.write_bytes(content)
-    before = (study / "report" / "table.md").stat()
-    assert status(report, [study], monkeypatch) == 2
-    _, err = capsys.readouterr()
-    assert f"{path}: damaged, " in err
-    assert err.count("\n") == 1
-    assert (study / "report" / "table.md").stat() == before
-
-
-def test_report_on_a_run_that_lost_an_epoch(study, capsys, monkeypatch):
-    path = study / "sgdm-seed0" / "metrics.jsonl"
-    path.write_text(path.read_text().splitlines()[1] + "\n")
-    assert status(report, [study], monkeypatch) == 2
-    assert "does not hold the epochs 1 to 2" in capsys.readouterr().err
+def test_a_pipe_has_no_width(wide, capsys, monkeypatch):
+    terminal = _printed(wide, 200, capsys, monkeypatch)
+    monkeypatch.delenv("TTY_COMPATIBLE")
+    monkeypatch.setenv("COLUMNS", "40")
+    wide.show()
+    assert capsys.readouterr().out == terminal
 
 
 def test_report_on_runs_that_do_not_belong_together(study, capsys, monkeypatch):
     shutil.copytree(study / "sgdm-seed0", study / "sgdm-seed7")
-    assert status(report, [study], monkeypatch) == 2
-    assert "sgdm-seed7: holds the run sgdm-seed0" in capsys.readouterr().err
+    assert status(report, [study], monkeypatch) == 0
+    assert f"{study}: left out: sgdm-seed7, the run sgdm-seed0" in capsys.readouterr().err
     config = study / "sgdm-seed7" / "config.json"
     config.write_text(config.read_text().replace('"seed": 0', '"seed": 7'))
     assert status(report, [study], monkeypatch) == 0
+    assert capsys.readouterr().err == ""
     config.write_text(config.read_text().replace('"decay": 0.9', '"decay": 0.8'))
-    capsys.readouterr()
     assert status(report, [study], monkeypatch) == 2
     assert "are not of one study; decay is 0.8 and 0.9" in capsys.readouterr().err

@@ -3,21 +3,25 @@
 import itertools
 import json
 import re
-import shutil
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.train.documents import same_drawing, same_text, shown_by
 from tests.train.made_up import write_run
 from train import command
 from train.config import PRESETS
+from train.drawing import Figure, drawing, drawn
 from train.errors import InputError
 from train.tune import best_rates
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "docs"))
+import make_figures  # noqa: E402
 import make_results  # noqa: E402
+from make_results import renewed  # noqa: E402
+from result_figures import Gallery  # noqa: E402
 from result_files import Results  # noqa: E402
 
 MARKED = "# Title\n\n<!-- results: {} -->\nold text\n<!-- end of results -->\n\nThe end.\n"
@@ -48,42 +52,32 @@ def _study(folder, ahead=0.01, seeds=range(8), **settings):
     return folder
 
 
-def _all(folder):
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+@pytest.fixture(scope="module")
+def committed():
+    """What lies under results/."""
+    return Results(ROOT / "results")
 
 
-def _is_same(before, after):
-    """Whether two files say the same: figures of two matplotlibs by their data's mark."""
-    drawn_by = [re.findall(rb"Matplotlib v[\w.]+", content) for content in (before, after)]
-    if drawn_by[0] == drawn_by[1]:
-        return before == after
-    mark = rb"<dc:description>(\w{64})</dc:description>"
-    return re.findall(mark, before) == re.findall(mark, after)
+def _shown(gallery):
+    return {name: drawn(figure) for name, figure in gallery.figures.items()}
 
 
-def test_documents_are_what_the_results_say(tmp_path):
-    committed = tmp_path / "committed"
-    for name in make_results.DOCUMENTS:
-        (committed / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(ROOT / name, committed / name)
-    shutil.copytree(ROOT / make_results.FIGURES, committed / make_results.FIGURES)
-    renewed = Path(shutil.copytree(committed, tmp_path / "renewed"))
-    make_results.make_results(ROOT / "results", renewed)
-    before, after = _all(committed), _all(renewed)
-    assert before.keys() == after.keys(), "run `make results`"
-    for name, content in before.items():
-        assert _is_same(content, after[name]), f"{name}: run `make results`"
+def test_documents_are_what_the_results_say(committed):
+    texts, gallery = renewed(committed, ROOT)
+    for name, text in texts.items():
+        written = (ROOT / name).read_text(encoding="utf-8")
+        assert same_text(written, text), f"{name}: run `make results`"
+    files = {path.stem: path for path in (ROOT / make_results.FIGURES).iterdir()}
+    assert files.keys() == gallery.figures.keys(), "run `make results`"
+    for name, shown in _shown(gallery).items():
+        assert same_drawing(shown_by(files[name]), shown), f"{name}: run `make results`"
 
 
-def test_another_matplotlib_draws_the_same_data_otherwise():
-    figure = (ROOT / make_results.FIGURES / "differences.svg").read_bytes()
-    older = re.sub(rb"Matplotlib v[\w.]+", b"Matplotlib v3.9.0", figure) + b"<!-- other -->"
-    assert older.count(b"v3.9.0") == 1
-    assert _is_same(older, figure)
-    mark = re.search(rb"<dc:description>(\w{64})<", figure)[1]
-    assert not _is_same(older.replace(mark, mark[::-1]), figure)
-    assert not _is_same(figure + b"<!-- other -->", figure)
+def test_the_theorys_figures_are_what_its_formulas_say():
+    with drawing():
+        for name, draw in make_figures.FIGURES.items():
+            file = ROOT / "docs" / "figures" / f"{name}.svg"
+            assert same_drawing(shown_by(file), drawn(draw())), f"{name}: run `make figures`"
 
 
 def test_of_equal_mean_accuracies_the_one_of_lower_loss_is_best(tmp_path):
@@ -98,8 +92,8 @@ def test_of_equal_mean_accuracies_the_one_of_lower_loss_is_best(tmp_path):
     assert best_rates(list(by_rate), tables) == {"sgdm": 0.5}
 
 
-def test_the_preset_has_the_best_rates_of_the_grid():
-    by_rate = Results(ROOT / "results").tuning["tuning/fashion_mnist"]
+def test_the_preset_has_the_best_rates_of_the_grid(committed):
+    by_rate = committed.tuning["tuning/fashion_mnist"]
     tables = [study.table for study in by_rate.values()]
     assert all(table.evaluation == "validation" for table in tables)
     assert PRESETS["fashion_mnist"].learning_rate == best_rates(list(by_rate), tables)
@@ -120,7 +114,7 @@ def test_studies_become_tables_verdicts_and_figures(tmp_path, checkout):
         folder = results / "tuning" / "digits" / f"rate-{rate}"
         _study(folder, seeds=range(2), learning_rate=rate, validation_examples=50)
     (results / "empty" / "sgdm-seed0").mkdir(parents=True)
-    make_results.make_results(results, checkout)
+    make_results.make_results(results, checkout)  # the one test that writes all of it
     readme = (checkout / "README.md").read_text()
     assert readme.startswith("# Title\n\n<!-- results: summary -->\n| study | optimizer |")
     assert readme.endswith("<!-- end of results -->\n\nThe end.\n")
@@ -154,8 +148,7 @@ def test_rsgdm_stands_beside_nesterov_where_they_had_one_rate(tmp_path, checkout
             write_run(
                 results / folder, "nesterov", seed, 0.9, loss=0.25 + ahead, learning_rate=rate
             )
-    make_results.make_results(results, checkout)
-    text = (checkout / "docs" / "results.md").read_text()
+    text = renewed(Results(results), checkout)[0]["docs/results.md"]
     # Of 1, 2, 3: mean 2, standard error 1/√3; t of 2 degrees at 97.5 % is 4.302653.
     line = (
         "rsgdm − nesterov, at one rate, 3 pairs, not tested: +2.00 [-0.48, +4.48] points of "
@@ -172,8 +165,7 @@ def test_epochs_at_the_last_rate_stand_beside_the_last(tmp_path, checkout):
             for optimizer, accuracy in (("rsgdm", 0.9), ("sgdm", 0.8), ("nesterov", 0.7)):
                 write_run(results / folder, optimizer, seed, accuracy, halve_every=halve_every)
             _set_accuracy(results / folder / f"sgdm-seed{seed}", 0.8 - (seed + 1) / 100)
-    make_results.make_results(results, checkout)
-    text = (checkout / "docs" / "results.md").read_text()
+    text = renewed(Results(results), checkout)[0]["docs/results.md"]
     assert "| all | 1 to 2 | 2.00 (3.00) | 0.00 (0.00) | 0.00 (0.00) |" in text
     assert "| one | 2 | 0.00 (0.00) | 0.00 (0.00) | 0.00 (0.00) |" in text
     # The epochs' means are ahead by 10.5, 11, 11.5: t of 2 degrees, 4.302653, times 0.5/√3.
@@ -186,46 +178,55 @@ def test_epochs_at_the_last_rate_stand_beside_the_last(tmp_path, checkout):
 def test_every_changed_number_is_noticed(tmp_path, checkout):
     results = tmp_path / "results"
     study = _study(results / "digits" / "tuned")
-    make_results.make_results(results, checkout)
-    before = _all(checkout)
-    make_results.make_results(results, checkout)
-    assert _all(checkout) == before
+
+    def changes(before):
+        """What is not as before: documents and figures."""
+        texts, gallery = renewed(Results(results), checkout)
+        now = texts | _shown(gallery)
+        return {name for name, value in now.items() if value != before.get(name)}, now
+
+    _, before = changes({})
+    assert changes(before)[0] == set()
     run = study / "rsgdm-seed3"
     metrics, result = (run / name for name in ("metrics.jsonl", "result.json"))
     # An earlier epoch stands in a figure, and beside the last.
     lines = metrics.read_text().splitlines(keepends=True)
     accuracy = json.loads(lines[0])["test_accuracy"]
     _set_accuracy(run, 0.5)
-    make_results.make_results(results, checkout)
-    changed = {name for name, content in _all(checkout).items() if content != before[name]}
-    assert changed == {"docs/results.md", "docs/figures/results/digits-tuned-accuracy.svg"}
+    changed, now = changes(before)
+    assert changed == {"docs/results.md", "digits-tuned-accuracy"}
+    assert not same_text(now["docs/results.md"], before["docs/results.md"])
+    assert not same_drawing(now["digits-tuned-accuracy"], before["digits-tuned-accuracy"])
     # The last epoch stands in two files, which must agree.
     metrics.write_text(lines[0] + lines[1].replace(f"{accuracy}", "0.5"))
-    with pytest.raises(InputError, match=r"its last line is not what result\.json says"):
-        make_results.make_results(results, checkout)
+    with pytest.raises(
+        InputError, match=r"its last test_accuracy is 0\.5, where result\.json says"
+    ):
+        Results(results)
     result.write_text(result.read_text().replace(f"{accuracy}", "0.5"))
-    make_results.make_results(results, checkout)
-    changed = {name for name, content in _all(checkout).items() if content != before[name]}
-    assert changed >= {"README.md", "docs/results.md"}
+    changed, now = changes(before)
+    assert changed >= {"README.md", "docs/results.md", "differences"}
+    assert not same_text(now["README.md"], before["README.md"])
 
 
-def test_figures_of_what_is_gone_are_removed(tmp_path, checkout):
-    results = tmp_path / "results"
-    study = _study(results / "digits" / "tuned")
-    make_results.make_results(results, checkout)
-    assert len(list((checkout / make_results.FIGURES).iterdir())) == 3
-    shutil.rmtree(study)
-    make_results.make_results(results, checkout)
-    assert not list((checkout / make_results.FIGURES).iterdir())
+def test_figures_of_what_is_gone_are_removed(tmp_path):
+    gallery = Gallery()
+    gallery.show("new", "A figure", Figure)
+    for name in ("old.svg", "new.svg", "mine.txt"):
+        (tmp_path / name).touch()
+    gallery.write(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mine.txt", "new.svg"]
+    assert shown_by(tmp_path / "new.svg") == []
 
 
 def test_an_unknown_block_is_one_line_and_writes_nothing(tmp_path, checkout, monkeypatch, capsys):
     document = checkout / "docs" / "results.md"
     document.write_text(MARKED.format("surprises"))
-    before = _all(checkout)
+    before = document.read_text()
     monkeypatch.setattr(sys, "argv", ["make_results.py", str(tmp_path), str(checkout)])
     assert command.outcome("make_results.py", make_results.main) == 2
     said = capsys.readouterr().err
     assert "results.md: block 'surprises' is unknown; allowed: summary, studies" in said
     assert said.count("\n") == 1
-    assert _all(checkout) == before
+    assert document.read_text() == before
+    assert not (checkout / make_results.FIGURES).exists()

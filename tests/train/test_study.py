@@ -10,9 +10,11 @@ import pytest
 
 from tests.train import made_up
 from tests.train.conftest import small
+from tests.train.documents import same_drawing, shown_by
 from train import study as train_study
 from train.config import PRESETS, RunConfig
 from train.errors import InputError
+from train.formats import FORMAT
 from train.lock import locked
 from train.report import build_report
 from train.study import check_study, run_study
@@ -60,10 +62,10 @@ def test_metrics(trained):
         lines = _lines(trained, run)
         assert [line["epoch"] for line in lines] == [1, 2]
         assert [line["step"] for line in lines] == [2, 4]
-        assert [line["learning_rate"] for line in lines] == [0.5, 0.25]
+        assert [line["alpha"] for line in lines] == [0.5, 0.25]
         for line in lines:
             assert set(line) == {
-                *("epoch", "step", "learning_rate", "train_loss", "train_accuracy"),
+                *("format", "epoch", "step", "alpha", "train_loss", "train_accuracy"),
                 *("test_loss", "test_accuracy", "images_per_second"),
             }
             assert 0 <= line["test_accuracy"] <= 1
@@ -85,6 +87,7 @@ def test_result_is_the_last_epoch(trained):
 
 def test_config_holds_every_setting_of_the_run(trained):
     config = _json(trained / "rsgdm-seed1" / "config.json")
+    assert config.pop("format") == FORMAT
     run = RunConfig(**config)
     assert (run.name, run.epochs, run.train_examples) == ("rsgdm-seed1", 2, 256)
     assert config["weight_decay"] == 5e-4
@@ -107,9 +110,14 @@ def test_runs_of_a_seed_are_paired(trained):
 
 def test_the_same_command_repeats_nothing_and_rebuilds_the_report(study):
     before = _snapshot(study)
+    shown = {path: shown_by(study / path) for path in before if path.suffix == ".svg"}
     shutil.rmtree(study / "report")
     run_study(small(study))
-    assert _snapshot(study) == before
+    after = _snapshot(study)
+    assert after.keys() == before.keys()
+    pictures = {path for path in before if path.suffix in (".png", ".svg")}
+    assert all(after[path] == before[path] for path in before.keys() - pictures)
+    assert all(same_drawing(shown_by(study / path), numbers) for path, numbers in shown.items())
 
 
 def test_an_unfinished_run_is_done_again_exactly(study):
@@ -174,11 +182,31 @@ def test_a_file_that_changed_is_another_study(tmp_path):
     np.savez(file, **data._asdict())
     run_study(config)
     before = _snapshot(tmp_path / "study")
+    # The same file at another place is the same data.
+    shutil.copy(file, tmp_path / "copy.npz")
+    check_study(dataclasses.replace(config, dataset=f"npz:{tmp_path / 'copy.npz'}"))
     data.y_test[:2] = data.y_test[1::-1]
     np.savez(file, **data._asdict())
     with pytest.raises(InputError, match=r"another study, with data '[0-9a-f]{32}' in .*--output"):
         run_study(dataclasses.replace(config, seeds=(0, 2)))
     assert _snapshot(tmp_path / "study") == before
+
+
+def test_processes_may_have_a_file_at_different_places(tmp_path, monkeypatch):
+    compared = []
+    monkeypatch.setattr("train.study.hosts.check_alike", compared.append)
+    data = made_up.arrays(128, 40, (8, 8), 10)
+    for place in ("one", "two"):
+        (tmp_path / place).mkdir()
+        np.savez(tmp_path / place / "data.npz", **data._asdict())
+        file = f"npz:{tmp_path / place / 'data.npz'}"
+        check_study(small(tmp_path / "study", dataset=file, train_examples=None))
+    data.y_test[:2] = data.y_test[1::-1]
+    np.savez(tmp_path / "one" / "data.npz", **data._asdict())
+    check_study(small(tmp_path / "study", dataset=file.replace("two", "one"), train_examples=None))
+    first, second, changed = compared
+    assert first == second
+    assert {name for name in first if first[name] != changed[name]} == {"data"}
 
 
 def test_what_another_process_did_before_the_lock_was_ours(study, monkeypatch):

@@ -50,7 +50,7 @@ def test_equivalence_test_by_hand():
 def test_sizes_are_positions_of_the_intervals():
     rng = np.random.default_rng(0)
     seen = set()
-    for _ in range(300):
+    for _ in range(100):
         differences = rng.normal(rng.normal(0, 1.5), 1, rng.integers(2, 12))
         interval = stats.ttest_1samp(differences, 0).confidence_interval
         low, high = interval(0.9)
@@ -125,10 +125,11 @@ def _too_many(wrong, studies):
     return stats.binomtest(wrong, studies, 0.05, alternative="greater").pvalue < 0.001
 
 
+@pytest.mark.parametrize("studies", [40, pytest.param(400, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("others", [("rsgdm",), ("nesterov", "adam", "sgd")])
-def test_no_verdict_is_wrong_in_more_than_5_of_100_studies(others):
+def test_no_verdict_is_wrong_in_more_than_5_of_100_studies(others, studies, monkeypatch):
+    monkeypatch.setattr("train.verdict.pairs_needed", lambda _: None)  # no part of a verdict
     rng = np.random.default_rng(len(others))
-    studies = 200
     wrong = {"direction": 0, "within": 0, "beyond": 0}
     for _ in range(studies):
         noise = rng.normal(0, 0.001, (len(others), 7))
@@ -140,5 +141,6 @@ def test_no_verdict_is_wrong_in_more_than_5_of_100_studies(others):
         wrong["within"] += "within the margin" in sizes
         wrong["beyond"] += "beyond the margin" in sizes
     assert not any(_too_many(count, studies) for count in wrong.values()), wrong
-    assert wrong["direction"] > 0.02 * studies  # the level is made use of
-    assert wrong["within"] > 0.02 * studies
+    if studies >= 400:  # the level is made use of
+        assert wrong["direction"] > 0.02 * studies
+        assert wrong["within"] > 0.02 * studies

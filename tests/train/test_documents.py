@@ -1,0 +1,68 @@
+"""How documents and figures are compared."""
+
+import json
+
+import pytest
+
+from tests.train.documents import same_drawing, same_text, says, shown_by
+from train.drawing import Figure, drawing, drawn, render
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("91.40 ± 0.26", "91.41 ± 0.25", True),
+        ("91.40 ± 0.26", "91.42 ± 0.26", False),
+        ("+0.00 points", "−0.01 points", True),
+        ("-0.01", "+0.01", False),
+        ("0.1 (0.099 … 2)", "0.099 (0.1 … 2)", True),
+        ("6.25e-05", "6.26e-05", True),
+        ("6.25e-05", "6.27e-05", False),
+        ("30 seeds", "31 seeds", False),
+        ("jax 0.10.2", "jax 0.11.2", False),
+        ("jax 0.10.2", "jax 0.10.3", False),
+        ("resnet8", "resnet9", False),
+        ("epochs 1–12", "epochs 1–13", False),
+        ("better; 0.10", "worse; 0.10", False),
+    ],
+)
+def test_texts(one, other, same):
+    assert same_text(one, other) is same
+    assert same_text(other, one) is same
+    assert says(f"First. {one} Last.", other) is same
+
+
+def test_a_sentence_that_is_not_there():
+    assert not says("The mean is 0.25.", "The median is 0.25.")
+    assert says("It is 0.5 or 0.7.", "It is 0.5")
+    assert says("x 0.1 y. x 0.2 y. x 0.3 y.", "x 0.32 y.") is False
+    assert says("x 0.1 y. x 0.2 y. x 0.3 y.", "x 0.30 y.")
+
+
+def _figure(values, label="a", **texts):
+    with drawing():
+        figure = Figure()
+        axes = figure.add_subplot()
+        axes.plot([1, 2, 3], values, label=label)
+        axes.fill_between([1, 2, 3], values, [0.0, 0.0, 0.0])
+        axes.set(**texts)
+    return figure
+
+
+def test_drawings(tmp_path):
+    first = _figure([1.0, 2.0, float("nan")], xlabel="<Step>")
+    (tmp_path / "first.svg").write_bytes(render(first, "svg"))
+    shown = shown_by(tmp_path / "first.svg")
+    assert shown == json.loads(json.dumps(drawn(first)))
+    assert same_drawing(shown, drawn(_figure([1.0, 2.0 + 1e-9, float("nan")], xlabel="<Step>")))
+    for other in (
+        _figure([1.0, 2.001, float("nan")], xlabel="<Step>"),
+        _figure([1.0, 2.0, 3.0], xlabel="<Step>"),
+        _figure([1.0, 2.0, float("nan")], xlabel="Step"),
+        _figure([1.0, 2.0, float("nan")], "b", xlabel="<Step>"),
+        _figure([1.0, 2.0, float("nan")], xlabel="<Step>", yscale="log"),
+    ):
+        assert not same_drawing(shown, drawn(other))
+    # Zero but for rounding.
+    assert same_drawing([1.0, 3e-17], [1.0, -2e-17])
+    assert not same_drawing([1.0, 3e-7], [1.0, -2e-7])
