@@ -1,6 +1,7 @@
 """What a study's settings may be: the first that makes no sense is refused in one line."""
 
 import math
+import os
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 
@@ -48,8 +49,7 @@ def check(config: Config) -> None:
         raise InputError("tensorboard: needs tensorboardX: pip install -e '.[tensorboard]'")
     _choice("parallel", config.parallel, tuple(PARALLEL))
     _check_processes(config)
-    if not isinstance(config.output, str) or not config.output:
-        raise InputError(f"output: {config.output!r} is no folder's name")
+    _path("output", config.output)
 
 
 def _check_processes(config: Config) -> None:
@@ -75,6 +75,10 @@ def _check_data(config: Config) -> None:
         _choice("dataset", config.dataset, DATASETS)
     elif config.dataset == "npz:":
         raise InputError("dataset: npz: names no file; allowed is npz:FILE")
+    else:
+        _path("dataset", config.dataset.removeprefix("npz:"))
+    if config.data_dir is not None:
+        _path("data_dir", config.data_dir)
     if config.dataset not in NAMED:
         if config.data_dir is not None:
             raise InputError(f"data_dir: {config.dataset} has no archive; for {', '.join(NAMED)}")
@@ -131,6 +135,17 @@ def _choice(name: str, value: object, allowed: tuple[str, ...]) -> None:
 def _whole(name: str, value: object, low: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value < 2**31:
         raise InputError(f"{name}: {value!r} is not a whole number of {low} or more, below 2^31")
+
+
+def _path(name: str, value: object) -> None:
+    if not isinstance(value, str) or not value or "\0" in value:
+        raise InputError(f"{name}: {value!r} is no folder's name")
+    if value.startswith("~"):  # what is left where no home is known
+        raise InputError(f"{name}: {value!r}: there is no such home folder; name it in full")
+    try:
+        os.path.abspath(value).encode()  # noqa: PTH100  # of text
+    except UnicodeEncodeError:
+        raise InputError(f"{name}: {value!r}: a name in this path is not UTF-8") from None
 
 
 def _number(name: str, value: object, is_allowed: Callable[[float], bool], allowed: str) -> None:

@@ -22,11 +22,11 @@ import jax
 import orbax.checkpoint as ocp
 
 from train.errors import InputError
+from train.formats import FORMAT, current
 from train.progress import warn
 from train.steps import TrainState
 
 KEPT = 3  # while a run goes on; one once it is done
-_FORMAT = 2  # of metrics.json; the first was a list, whose epochs called alpha learning_rate
 _SUMS = "SHA256SUMS"
 _LINE = re.compile(r"([0-9a-f]{64})  ([^\0\n]+)\n")
 _UNCHANGED = "nothing was changed; without it, the run goes on from the one before"
@@ -67,7 +67,7 @@ class Checkpoints:
         path, partial = self._path(epoch), self._partial(epoch)
         try:
             self._orbax.save(partial / "state", args=ocp.args.StandardSave(arrays))
-            content = json.dumps({"format": _FORMAT, "epochs": metrics})
+            content = json.dumps({"format": FORMAT, "epochs": metrics})
             (partial / "metrics.json").write_text(content)
             sums = (f"{_sha256(partial / name)}  {name}\n" for name in _files(partial))
             (partial / _SUMS).write_text("".join(sums), encoding="utf-8")
@@ -214,17 +214,13 @@ def _metrics(text: str) -> list[dict[str, Any]]:
     """The epochs in a metrics.json of any format."""
     match json.loads(text):
         case list(epochs):
-            names = {"learning_rate": "alpha"}
-            return [
-                {"format": _FORMAT} | {names.get(key, key): value for key, value in epoch.items()}
-                for epoch in epochs
-            ]
+            return [current(epoch) for epoch in epochs]
         case {"format": 2, "epochs": list(epochs)}:
             return epochs
-        case {"format": int(number)} if number > _FORMAT:
+        case {"format": int(number)} if number > FORMAT:
             raise InputError(
                 f"metrics.json was written by a newer version, in format {number}; this one reads "
-                f"up to {_FORMAT}"
+                f"up to {FORMAT}"
             )
         case _:
             raise InputError("metrics.json is in an unknown format")

@@ -3,20 +3,27 @@
 python train/cifar.py --preset demo
 
 Exit status: 0 done; 2 bad options or input; 3 finished, but a run diverged;
-130 and 143 interrupted.
+130 and 143 interrupted. Standard output and standard error may be closed or lose
+their reader: training goes on.
 """
 
-from train import command
+if __name__ == "__main__":  # this checkout's packages come before others of their names
+    import sys
+    from pathlib import Path
+
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+    from train.command import start
+
+    start(__file__)
+
+from train import hosts
+from train.options import parse
+from train.plan import Plan
+from train.study import run_study
 
 
 def main() -> int:
     """Parses the options, does the study, prints its table; returns the exit status."""
-    # Imported here: these take seconds, in which an interrupt must already end well.
-    from train import hosts
-    from train.options import parse
-    from train.plan import Plan
-    from train.study import run_study
-
     config, dry_run = parse()
     if dry_run is not None:
         Plan.of(config, timed_steps=dry_run).show()
@@ -25,7 +32,3 @@ def main() -> int:
     if hosts.is_first():
         report.show()
     return 3 if report.diverged else 0
-
-
-if __name__ == "__main__":
-    command.run("cifar.py", main)

@@ -3,6 +3,15 @@
 python train/collectives.py [--devices 8] [--models resnet8 resnet18 resnet50]
 """
 
+if __name__ == "__main__":  # this checkout's packages come before others of their names
+    import sys
+    from pathlib import Path
+
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+    from train.command import start
+
+    start(__file__)
+
 import functools
 import math
 import re
@@ -16,10 +25,9 @@ import numpy as np
 import optax
 
 import rsgdm_optax
-from train import command
 from train.errors import InputError
 from train.options import Parser
-from train.parallel import PARALLEL
+from train.parallel import PARALLEL, devices
 from train.resnet import MODELS
 from train.steps import Examples, Keys, Network, Sums, TrainState, TrainStep
 
@@ -121,7 +129,7 @@ def main() -> int:
                         network,
                         rsgdm_optax.rsgdm(0.1),
                         parallel,
-                        tuple(jax.devices()),
+                        devices(),
                         image=(32, 32, 3),
                         batch_size=16 * options.devices,
                     )
@@ -137,7 +145,3 @@ def main() -> int:
                 flush=True,
             )
     return 0
-
-
-if __name__ == "__main__":
-    command.run("collectives.py", main)

@@ -4,6 +4,7 @@
 """
 
 import dataclasses
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -80,6 +81,14 @@ class Config:
     checkpoint_every: int = _option("epochs from one checkpoint to the next", "N", default=1)
     tensorboard: bool = _option("write event files beside the metrics", "", default=False)
     output: str = _option("folder of the study (default: runs/PRESET)", "DIR")
+
+    def __post_init__(self) -> None:
+        # The shell leaves the ~ of --output=~/study and of npz:~/file to the program.
+        for name in ("dataset", "data_dir", "output"):
+            if isinstance(value := getattr(self, name), str):
+                file = "npz:" if value.startswith("npz:") else ""
+                path = os.path.expanduser(value.removeprefix(file))  # noqa: PTH111  # text remains
+                object.__setattr__(self, name, file + path)
 
 
 _PAPER = Config(

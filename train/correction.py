@@ -19,6 +19,15 @@ Augmentation must be off: an expectation over crops is no finite sum. The exampl
 batches, so that an epoch leaves none out. Weight decay is part of every gradient, as in training.
 """
 
+if __name__ == "__main__":  # this checkout's packages come before others of their names
+    import sys
+    from pathlib import Path
+
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+    from train.command import start
+
+    start(__file__)
+
 import math
 from collections.abc import Callable
 from typing import Any
@@ -30,7 +39,6 @@ import numpy.typing as npt
 import optax
 
 import rsgdm_optax
-from train import command
 from train.errors import InputError
 from train.measurement import Numbers, Subject, measure_all, options, significant
 from train.steps import Keys
@@ -172,7 +180,3 @@ def main() -> int:
     )
     measure_all(NAME, config, correction)
     return 0
-
-
-if __name__ == "__main__":
-    command.run("correction.py", main)

@@ -1,7 +1,6 @@
 """What a run ran on: versions, device, commit."""
 
 import datetime as dt
-import importlib.metadata
 import os
 import platform
 import subprocess
@@ -9,9 +8,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import flax
 import jax
+import jaxlib
+import numpy as np
+import optax
 
-_PACKAGES = ("rsgdm_optax", "jax", "jaxlib", "flax", "optax", "numpy")
+import rsgdm_optax
+
+ROOT = Path(__file__).resolve().parents[1]
+# As the packages themselves have it: this checkout need not be installed.
+_VERSIONS = {
+    package.__name__: package.__version__ for package in (rsgdm_optax, jax, jaxlib, flax, optax, np)
+}
 
 
 def environment(
@@ -20,9 +29,9 @@ def environment(
     """The facts that a figure may depend on, beside the settings."""
     return {
         "started": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
-        "commit": _commit(),
+        "commit": commit(ROOT),
         "python": platform.python_version(),
-        "packages": {name: importlib.metadata.version(name) for name in _PACKAGES},
+        "packages": dict(_VERSIONS),
         "platform": platform.platform(),
         "cpus": os.cpu_count(),
         "backend": jax.default_backend(),
@@ -36,13 +45,20 @@ def environment(
     }
 
 
-def _commit() -> str | None:
-    """The checkout's commit, with a mark if files differ from it; None outside of git."""
-    describe = ["git", "describe", "--always", "--abbrev=40", "--dirty"]
-    try:
+def commit(checkout: Path) -> str | None:
+    """The checkout's commit, with a mark if files differ from it; None if git does not know it."""
+    # GIT_DIR and the like name another repository; so may a folder around the checkout.
+    env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+
+    def git(*words: str) -> str:
         done = subprocess.run(
-            describe, cwd=Path(__file__).parent, capture_output=True, text=True, check=True
+            ["git", *words], cwd=checkout, env=env, capture_output=True, check=True
         )
+        return os.fsdecode(done.stdout).strip()
+
+    try:
+        if Path(git("rev-parse", "--show-toplevel")) != checkout.resolve():
+            return None
+        return git("describe", "--always", "--abbrev=40", "--dirty")
     except (OSError, subprocess.CalledProcessError):
         return None
-    return done.stdout.strip()

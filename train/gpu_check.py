@@ -3,6 +3,15 @@
 python train/gpu_check.py
 """
 
+if __name__ == "__main__":  # this checkout's packages come before others of their names
+    import sys
+    from pathlib import Path
+
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+    from train.command import start
+
+    start(__file__)
+
 import dataclasses
 import math
 import tempfile
@@ -19,13 +28,14 @@ from rich.console import Console
 from rich.table import Table
 
 import rsgdm_optax
-from train import command, sources
+from train import backend, sources
 from train.allowed import check
 from train.config import PRESETS, Config, runs
 from train.data import Dataset, select
 from train.errors import InputError
 from train.npz import Arrays
 from train.options import Parser
+from train.parallel import devices
 from train.progress import Display
 from train.records import RunFolder
 from train.sources import Source
@@ -69,7 +79,7 @@ def updates() -> Iterator[Check]:
 
     for name in ("sgdm", "nesterov", "rsgdm"):
         optimizer = getattr(rsgdm_optax, name)(1.0)
-        here, cpu = (path(optimizer, d) for d in (jax.devices()[0], jax.devices("cpu")[0]))
+        here, cpu = (path(optimizer, d) for d in (devices()[0], backend.devices("cpu")[0]))
         error = float(np.abs(here - cpu).max() / np.abs(cpu).max())
         yield Check(f"{name} updates", f"{error:.1e} from the CPU's, at most 1e-06", error < 1e-6)
 
@@ -79,7 +89,7 @@ def epochs(name: str, config: Config, dataset: Dataset) -> Iterator[Check]:
     config = dataclasses.replace(config, epochs=2, seeds=(0, 1))
     check(config)
     trainer = Trainer(dataset, config.model, config.dtype)
-    device = jax.devices()[0]
+    device = devices()[0]
     for run in runs(config, dataset.fingerprint)[: len(config.optimizers)]:
         in_use: list[int] = []
 
@@ -107,11 +117,11 @@ def epochs(name: str, config: Config, dataset: Dataset) -> Iterator[Check]:
 
 def checks(*, rehearse: bool) -> Iterator[Check]:
     """Every check in turn."""
-    devices = jax.devices()
-    stats = devices[0].memory_stats() or {}
+    found = devices()
+    stats = found[0].memory_stats() or {}
     yield Check(
         "devices",
-        f"{len(devices)} × {devices[0].device_kind}, {stats.get('bytes_limit', 0) / 2**30:.0f} GiB",
+        f"{len(found)} × {found[0].device_kind}, {stats.get('bytes_limit', 0) / 2**30:.0f} GiB",
         holds=rehearse or jax.default_backend() == "gpu",
     )
     yield from products()
@@ -150,9 +160,10 @@ def main() -> int:
         "--rehearse", action="store_true", help="on few examples and whatever device there is"
     )
     rehearse = parser.parse_args().rehearse
+    first = devices()[0]
     if jax.default_backend() != "gpu" and not rehearse:
         raise InputError(
-            f"there is no GPU that JAX sees, only {jax.devices()[0].device_kind}; install the "
+            f"there is no GPU that JAX sees, only {first.device_kind}; install the "
             "extra cuda12 or cuda13, or try the checks themselves with --rehearse"
         )
     table = Table("check", "value", "holds", box=box.SIMPLE_HEAD)
@@ -165,7 +176,3 @@ def main() -> int:
         console.width = 200
     console.print(table)
     return 0 if all(each.holds for each in done) else 1
-
-
-if __name__ == "__main__":
-    command.run("gpu_check.py", main)

@@ -6,7 +6,6 @@ that they need not see the folder, and all decide alike.
 
 import contextlib
 import pickle
-import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
@@ -15,13 +14,12 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
+from train import backend
 from train.config import Config
-from train.errors import InputError
+from train.errors import InputError, LostProcessError, first_line
+from train.meeting import TO_MEET, meet
 
 T = TypeVar("T")
-
-# Seconds. After the second without a sign of life JAX ends the processes that are left.
-_TO_MEET, _WITHOUT_A_SIGN, _TO_PART = 300, 60, 30
 
 
 def is_first() -> bool:
@@ -30,8 +28,12 @@ def is_first() -> bool:
 
 
 @contextlib.contextmanager
-def together(config: Config) -> Iterator[None]:
+def together(config: Config, *, to_meet: float = TO_MEET) -> Iterator[None]:
     """Joins the other processes of a study, if it has any, and leaves them at the end.
+
+    Args:
+      config: the study.
+      to_meet: seconds to wait for the others.
 
     Raises:
       InputError: if they do not meet, or one of them is lost.
@@ -40,25 +42,9 @@ def together(config: Config) -> Iterator[None]:
     if not several or jax.distributed.is_initialized():
         yield
         return
-    # It would take SIGTERM for itself: the command could not be stopped by it.
-    jax.config.update("jax_enable_preemption_service", val=False)
-    try:
-        jax.distributed.initialize(
-            config.coordinator,
-            config.num_processes,
-            config.process_id,
-            initialization_timeout=_TO_MEET,
-            heartbeat_timeout_seconds=_WITHOUT_A_SIGN,
-            shutdown_timeout_seconds=_TO_PART,
-        )
-    except ValueError:  # nothing is given, and nothing was found
-        raise InputError(
-            "distributed: the processes do not meet: neither SLURM nor Open MPI nor a TPU says who "
-            "they are; give --coordinator HOST:PORT --num-processes N --process-id K"
-        ) from None
-    except RuntimeError as error:
-        raise InputError(f"distributed: the processes do not meet: {_line(error)}") from None
-    by_process = Counter(device.process_index for device in jax.devices())
+    backend.check_xla_flags()
+    meet(config, to_meet)
+    by_process = Counter(device.process_index for device in backend.devices())
     if len(set(by_process.values())) > 1:
         raise InputError(
             f"distributed: the processes have {sorted(by_process.values())} devices; each must "
@@ -68,9 +54,9 @@ def together(config: Config) -> Iterator[None]:
         yield
     except jax.errors.JaxRuntimeError as error:
         # The others cannot go on either: no parting, which would wait for them.
-        raise InputError(
+        raise LostProcessError(
             f"process {jax.process_index()} of {jax.process_count()} cannot go on without the "
-            f"others: {_line(error)}; the same command goes on after the last checkpoint"
+            f"others: {first_line(error)}; the same command goes on after the last checkpoint"
         ) from error
     except InputError:
         _part()
@@ -140,8 +126,3 @@ def _attempt(make: Callable[[], T]) -> tuple[T | None, Exception | None]:
 def _part() -> None:
     with contextlib.suppress(RuntimeError):  # the others are gone already
         jax.distributed.shutdown()
-
-
-def _line(error: Exception) -> str:
-    line = next(iter(str(error).splitlines()), type(error).__name__)
-    return re.sub(r"([^:]+: )\1+", r"\1", line)[:300]  # JAX repeats itself

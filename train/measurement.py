@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from train import backend
 from train.allowed import check
 from train.config import Config, RunConfig, runs
 from train.data import load
@@ -130,6 +131,7 @@ def measure_all(name: str, config: Config, measurement: Measurement) -> None:
       been written then.
     """
     check(config)
+    backend.check_settings()
     if config.dtype != "float32":
         raise InputError(f"dtype: {config.dtype} is not for measurements; they are in float32")
     dataset = load(
@@ -149,7 +151,6 @@ def measure_all(name: str, config: Config, measurement: Measurement) -> None:
     measures = {
         optimizer: measurement(Subject(run, dataset, network)) for optimizer, run in first.items()
     }
-    folder.mkdir(parents=True, exist_ok=True)
     precision = matmul_precision(config)
     # On one device: a measurement looks at single steps, and none of them is large.
     here = environment(
@@ -158,6 +159,7 @@ def measure_all(name: str, config: Config, measurement: Measurement) -> None:
         matmul_precision=precision,
         convolution="xla",
     )
+    folder.mkdir(parents=True, exist_ok=True)
     with locked(folder), jax.default_matmul_precision(precision):
         for run in all_runs:
             path = folder / f"{run.name}.json"

@@ -14,13 +14,15 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from train import backend
+
 T = TypeVar("T")
 AXIS = "data"
 
 
 def devices() -> tuple[jax.Device, ...]:
     """Every device of every process."""
-    return tuple(jax.devices())
+    return backend.devices()
 
 
 class Undivided:

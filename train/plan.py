@@ -5,8 +5,6 @@ import datetime as dt
 from pathlib import Path
 
 import jax
-from rich.console import Console
-from rich.table import Table
 
 from train import sources
 from train.allowed import check
@@ -83,7 +81,6 @@ class Plan:
         folders = [Path(config.output) / run.name for run in runs(config, "")]
         done = sum(RunFolder(folder).is_finished for folder in folders)
         steps = self._seeds * sum(each.steps for each in self.costs.values())
-        table = Table(box=None, show_header=False, pad_edge=False)
         state = ", ".join(
             f"{name} {each.optimizer_bytes / 1e6:.1f} MB" for name, each in self.costs.items()
         )
@@ -103,11 +100,7 @@ class Plan:
             f"{self.flops:.2e} FLOP in all with evaluation",
             "time": self._time(),
         }.items():
-            table.add_row(name, text)
-        console = Console(highlight=False)
-        if not console.is_terminal:
-            console.width = 200
-        console.print(table)
+            print(f"{name:<15}  {text}")  # a terminal wraps it, and cuts nothing
 
     def _time(self) -> str:
         if self.step_seconds is None:

@@ -5,21 +5,16 @@ from types import TracebackType
 from typing import Any
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskProgressColumn,
-    TextColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Column
 
 _SECONDS_BETWEEN_LINES = 5.0
+_COLUMNS_FOR_A_BAR = 80  # on fewer, numbers would be cut
 
 
 def say(line: str) -> None:
     """Prints a line to standard error."""
-    Console(stderr=True, highlight=False, soft_wrap=True).print(line, markup=False)
+    _console().print(line)
 
 
 def warn(line: str) -> None:
@@ -27,24 +22,32 @@ def warn(line: str) -> None:
     say(f"warning: {line}")
 
 
+def _console(*, quiet: bool = False) -> Console:
+    plain = {"markup": False, "emoji": False, "highlight": False}  # names are shown as they are
+    console = Console(stderr=True, soft_wrap=True, quiet=quiet, **plain)
+    if console.width == 0:  # COLUMNS=0: rich would print nothing
+        console.width = 80
+    return console
+
+
 class Display:
     """Shows how far a study is, epoch by epoch."""
 
     def __init__(self, epochs: int, *, quiet: bool = False):
-        self._console = Console(stderr=True, highlight=False, soft_wrap=True, quiet=quiet)
+        self._console = _console(quiet=quiet)
         self._done = 0
         self._epochs = epochs
         self._last_line = -_SECONDS_BETWEEN_LINES
         self._bar: Progress | None = None
-        if self._console.is_terminal and not quiet:
+        # Interactive: a terminal, and none that TERM calls dumb or unknown.
+        if self._console.is_interactive and self._console.width >= _COLUMNS_FOR_A_BAR and not quiet:
             self._bar = Progress(
                 TextColumn("{task.fields[run]:<18}"),
                 BarColumn(bar_width=None),
                 MofNCompleteColumn(),
                 TextColumn("epochs"),
-                TaskProgressColumn(),
                 TimeRemainingColumn(),
-                TextColumn("{task.fields[figures]}"),
+                TextColumn("{task.fields[figures]}", table_column=Column()),  # which may wrap
                 console=self._console,
                 transient=True,
             )
@@ -66,7 +69,7 @@ class Display:
 
     def say(self, line: str) -> None:
         """Prints a line above the bar."""
-        self._console.print(line, markup=False)
+        self._console.print(line)
 
     def epoch(self, run: str, metrics: dict[str, Any], epochs: int) -> None:
         """One epoch of a run of so many is over."""

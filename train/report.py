@@ -4,6 +4,15 @@ python train/report.py STUDY
 python train/report.py STUDY STUDY ... --output FOLDER
 """
 
+if __name__ == "__main__":  # this checkout's packages come before others of their names
+    import sys
+    from pathlib import Path
+
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+    from train.command import start
+
+    start(__file__)
+
 import dataclasses
 import json
 import re
@@ -11,7 +20,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from train import command
 from train.comparison import BASELINE, LEVEL
 from train.errors import InputError
 from train.figures import figures, write_figures
@@ -237,7 +245,3 @@ def main() -> int:
     margin = number("margin", given.margin)
     build_report(*given.studies, output=given.output, margin_points=margin).show()
     return 0
-
-
-if __name__ == "__main__":
-    command.run("report.py", main)

@@ -13,6 +13,15 @@ rsgdm_gradient  RSGDM with first_difference="gradient": Nesterov, but for roundi
 sgdm            another optimizer, for scale
 """
 
+if __name__ == "__main__":  # this checkout's packages come before others of their names
+    import sys
+    from pathlib import Path
+
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+    from train.command import start
+
+    start(__file__)
+
 import dataclasses
 from collections.abc import Callable
 from typing import Any
@@ -21,7 +30,6 @@ import jax
 import optax
 
 import rsgdm_optax
-from train import command
 from train.measurement import Numbers, Subject, measure_all, options, significant
 from train.optimizers import make_optimizer
 from train.steps import Keys, TrainState
@@ -124,7 +132,3 @@ def main() -> int:
     )
     measure_all(NAME, dataclasses.replace(config, optimizers=(REFERENCE,)), straying)
     return 0
-
-
-if __name__ == "__main__":
-    command.run("straying.py", main)

@@ -3,10 +3,11 @@
 import contextlib
 import functools
 from pathlib import Path
+from typing import Any
 
 import jax
 
-from train import convolution, hosts
+from train import backend, convolution, hosts
 from train.allowed import check
 from train.config import Config, RunConfig, dataset_identity, runs
 from train.data import Dataset, load
@@ -35,16 +36,23 @@ def run_study(config: Config) -> Report:
       The report; its files are in the folder `config.output`.
 
     Raises:
-      InputError: if a setting makes no sense, or the folder holds something else.
-      Nothing has been written then.
+      InputError: if a setting makes no sense, JAX is set up for other numbers, or the folder
+      holds something else. Nothing has been written then.
     """
     check(config)
+    backend.check_settings()
     with hosts.together(config):
         return _run_study(config)
 
 
 def _run_study(config: Config) -> Report:
     dataset = check_study(config)
+    here = environment(
+        devices=devices(),
+        parallel=config.parallel,
+        matmul_precision=matmul_precision(config),
+        convolution=convolution.choose(devices(), config.parallel),
+    )
     study = Path(config.output)
     all_runs = runs(config, dataset.fingerprint)
     with contextlib.ExitStack() as stack:
@@ -64,7 +72,7 @@ def _run_study(config: Config) -> Report:
             )
             if todo:
                 with jax.default_matmul_precision(matmul_precision(config)):
-                    _train(config, todo, dataset, display)
+                    _train(config, todo, dataset, here, display)
         return hosts.from_first(lambda: build_report(study))
 
 
@@ -117,7 +125,13 @@ def matmul_precision(config: Config) -> str:
     return "tensorfloat32" if config.tf32 else "float32"
 
 
-def _train(config: Config, todo: list[RunConfig], dataset: Dataset, display: Display) -> None:
+def _train(
+    config: Config,
+    todo: list[RunConfig],
+    dataset: Dataset,
+    here: dict[str, Any],
+    display: Display,
+) -> None:
     display.say(
         f"{config.model} on {config.dataset}: {len(dataset.train)} examples to train on, "
         f"{len(dataset.evaluation)} for {dataset.evaluation_name}"
@@ -132,12 +146,6 @@ def _train(config: Config, todo: list[RunConfig], dataset: Dataset, display: Dis
             f"this will take about {seconds * steps / DAY:.1f} days on this machine: "
             f"{steps} steps of {seconds:.2g} s"
         )
-    here = environment(
-        devices=devices(),
-        parallel=config.parallel,
-        matmul_precision=matmul_precision(config),
-        convolution=convolution.choose(devices(), config.parallel),
-    )
     for run in todo:
         folder = RunFolder(Path(config.output) / run.name)
         hosts.from_first(functools.partial(folder.start, run, here))

@@ -15,6 +15,7 @@ from train import convolution, hosts
 from train.checkpoints import Checkpoints
 from train.config import RunConfig
 from train.data import Dataset
+from train.formats import FORMAT
 from train.parallel import PARALLEL, devices
 from train.progress import Display
 from train.recipe import Recipe, make_network
@@ -31,7 +32,6 @@ from train.steps import (
 )
 from train.tensorboard import Events
 
-FORMAT = 2  # of a line of metrics; the first had no number, and called alpha learning_rate
 LOOK_EVERY = 16  # steps from one look for divergence to the next
 
 

@@ -4,11 +4,19 @@ python train/tune.py --rates 0.1 0.2 0.4 --preset demo --validation-examples 300
     --seeds 100:105 --output runs/tuning
 """
 
+if __name__ == "__main__":  # this checkout's packages come before others of their names
+    import sys
+    from pathlib import Path
+
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+    from train.command import start
+
+    start(__file__)
+
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
-from train import command
 from train.config import Config
 from train.errors import InputError
 from train.options import Parser, number, parse
@@ -104,7 +112,3 @@ def main() -> int:
         raise InputError("--dry-run: not for tuning; train/cifar.py tells what one rate costs")
     print(tune(options.config, [number("rates", rate) for rate in own.rates]), end="")
     return 0
-
-
-if __name__ == "__main__":
-    command.run("tune.py", main)

@@ -20,7 +20,7 @@ import pytest
 
 from tests.train.conftest import small
 from tests.train.networks import TINY
-from train import command, hosts, steps, study, trainer
+from train import backend, command, hosts, steps, study, trainer
 from train.parallel import Pmap
 from train.progress import Display
 from train.resnet import MODELS
@@ -98,6 +98,7 @@ def train(
         for module in (study, trainer):
             patch.setattr(module, "devices", lambda: tuple(jax.devices()[:devices]))
         if jax.config.jax_enable_x64:
+            patch.setitem(backend.NUMBERS, "jax_enable_x64", value=True)
             _in_float64(patch)
         if not report:  # its figures take longer than the training
             patch.setattr(study, "build_report", lambda _: None)

@@ -16,6 +16,7 @@ from train.config import PRESETS, RunConfig
 from train.errors import InputError
 from train.formats import FORMAT
 from train.lock import locked
+from train.options import parse
 from train.report import build_report
 from train.study import check_study, run_study
 
@@ -120,6 +121,17 @@ def test_the_same_command_repeats_nothing_and_rebuilds_the_report(study):
     assert all(same_drawing(shown_by(study / path), numbers) for path, numbers in shown.items())
 
 
+def test_the_home_folder_is_the_shells(study, tmp_path, monkeypatch):
+    before = _snapshot(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    run_study(small("~/study"))  # the same study, which is done
+    assert _snapshot(tmp_path) == before
+    config = parse(["--output=~/study", "--dataset=npz:~/a.npz", "--data-dir=~"]).config
+    assert (config.output, config.dataset) == (str(study), f"npz:{tmp_path / 'a.npz'}")
+    assert config.data_dir == str(tmp_path)
+    assert dataclasses.replace(config, output="study~").output == "study~"
+
+
 def test_an_unfinished_run_is_done_again_exactly(study):
     before = _snapshot(study)
     result = study / "rsgdm-seed1" / "result.json"
@@ -177,8 +189,9 @@ def test_another_study_is_refused_by_name_of_the_setting(study, setting, value):
 
 def test_a_file_that_changed_is_another_study(tmp_path):
     file = tmp_path / "data.npz"
-    config = small(tmp_path / "study", dataset=f"npz:{file}", train_examples=None, seeds=(0, 1))
-    data = made_up.arrays(128, 40, (8, 8), 10)
+    config = small(tmp_path / "study", dataset=f"npz:{file}", train_examples=None)
+    config = dataclasses.replace(config, optimizers=("sgdm",), seeds=(0, 1))
+    data = made_up.arrays(256, 449, (8, 8), 10)  # as many as of digits: compiled already
     np.savez(file, **data._asdict())
     run_study(config)
     before = _snapshot(tmp_path / "study")
@@ -230,6 +243,7 @@ def test_what_another_process_did_before_the_lock_was_ours(study, monkeypatch):
     }
 
 
+@pytest.mark.slow
 def test_rates_of_single_optimizers_extend_a_study(study):
     rates = {"sgdm": 0.5, "sgd": 0.1}
     run_study(small(study, optimizers=("sgd",), seeds=(0, 1), learning_rate=rates))
@@ -276,6 +290,16 @@ def test_a_run_that_was_stopped_before_its_first_file_is_done(study):
 def test_values_of_the_wrong_type_from_python(changes, tmp_path):
     with pytest.raises(InputError, match=f"^{next(iter(changes))}"):
         check_study(dataclasses.replace(small(tmp_path / "new"), **changes))
+
+
+def test_nothing_is_left_where_the_environment_cannot_be_read(tmp_path, monkeypatch):
+    def environment(**_facts):
+        raise InputError("no version")
+
+    monkeypatch.setattr(train_study, "environment", environment)
+    with pytest.raises(InputError, match="no version"):
+        run_study(small(tmp_path / "new"))
+    assert not (tmp_path / "new").exists()
 
 
 def test_batch_larger_than_the_data(tmp_path):
@@ -329,6 +353,7 @@ def test_divergence_is_recorded_and_the_study_goes_on(tmp_path):
     assert build_report(study) == report
 
 
+@pytest.mark.slow
 def test_validation_examples_leave_the_test_set_alone(tmp_path):
     study = tmp_path / "study"
     run_study(small(study, seeds=(0, 1), optimizers=("rsgdm",), validation_examples=100))
