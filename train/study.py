@@ -12,10 +12,11 @@ from train.config import Config, RunConfig, dataset_identity, runs
 from train.data import Dataset, load
 from train.environment import environment
 from train.errors import InputError
+from train.folders import check_same_study
 from train.lock import locked
 from train.parallel import devices
 from train.progress import Display
-from train.records import RunFolder, check_same_study
+from train.records import RunFolder
 from train.report import Report, build_report
 from train.trainer import Trainer
 
