@@ -9,8 +9,9 @@ from typing import Any
 from train.comparison import BASELINE
 from train.config import RunConfig
 from train.errors import InputError
+from train.folders import contents, difference_of
 from train.progress import warn
-from train.records import Run, contents, difference_of
+from train.records import Run
 from train.verdict import PRIMARY
 
 

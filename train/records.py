@@ -1,7 +1,6 @@
-"""The files of a study: what each run's folder holds, written and read.
+"""The files of one run, written and read.
 
 STUDY/OPTIMIZER-seedK/   config.json  environment.json  metrics.jsonl  result.json
-STUDY/report/            what train/report.py makes of them
 """
 
 import contextlib
@@ -9,7 +8,6 @@ import dataclasses
 import json
 import math
 import os
-import re
 import secrets
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -27,19 +25,6 @@ from train.formats import (
     current,
     epoch_keys,
 )
-
-REPORT = "report"
-_RUN_NAME = re.compile(r"[a-z_]+-seed\d+")
-# What file managers, file systems, editors and schedulers leave anywhere.
-_LITTER = re.compile(
-    r"\..*|@eaDir|Thumbs\.db|desktop\.ini|Icon\r|lost\+found|__MACOSX|\$RECYCLE\.BIN|#.*#|.*~"
-    r"|System Volume Information|.*\.(swp|bak|orig|tmp|out|err|log)"
-)
-
-
-def is_litter(path: Path) -> bool:
-    """Whether a name says that a file is nobody's work."""
-    return _LITTER.fullmatch(path.name) is not None
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -108,7 +93,7 @@ class RunFolder:
     @property
     def is_finished(self) -> bool:
         """Whether the run ended: result.json is written last."""
-        return _exists(self.path / "result.json")
+        return exists(self.path / "result.json")
 
     def config(self) -> RunConfig:
         """The run's settings.
@@ -132,25 +117,25 @@ class RunFolder:
         if result["epoch"] > config.epochs or (
             result["status"] == "done" and result["epoch"] < config.epochs
         ):
-            raise _mismatch(
+            raise mismatch(
                 path, f"{result['status']} in epoch {result['epoch']} of {config.epochs}"
             )
         metrics = self._metrics(keys)
         if len(metrics) != result["epoch"]:
-            raise _mismatch(
+            raise mismatch(
                 self.path / "metrics.jsonl",
                 f"holds {len(metrics)} epochs, where result.json says {result['epoch']}",
             )
         for key in keys:
             if metrics[-1][key] != result[key]:
-                raise _mismatch(
+                raise mismatch(
                     self.path / "metrics.jsonl",
                     f"its last {key} is {metrics[-1][key]!r}, where result.json says "
                     f"{result[key]!r}",
                 )
         environments = self.environments()
         if not environments:
-            raise _mismatch(self.path / "environment.json", "names no start of the program")
+            raise mismatch(self.path / "environment.json", "names no start of the program")
         here = {key: value for key, value in environments[-1].items() if key != "format"}
         return Run(config, metrics, result, here)
 
@@ -164,7 +149,7 @@ class RunFolder:
             metrics.append(checked(f"{path}, line {number}", entry, keys))
             if metrics[-1]["epoch"] != len(metrics):
                 epoch = metrics[-1]["epoch"]
-                raise _mismatch(path, f"line {number} holds epoch {epoch}, not {len(metrics)}")
+                raise mismatch(path, f"line {number} holds epoch {epoch}, not {len(metrics)}")
         return metrics
 
     def environments(self) -> list[dict[str, Any]]:
@@ -181,7 +166,7 @@ class RunFolder:
     def was_begun(self) -> bool:
         """Whether an epoch was trained."""
         path = self.path / "metrics.jsonl"
-        return _exists(path) and path.stat().st_size > 0
+        return exists(path) and path.stat().st_size > 0
 
     @property
     def checkpoints(self) -> Path:
@@ -193,7 +178,7 @@ class RunFolder:
         self.path.mkdir(parents=True, exist_ok=True)
         for path in self.path.glob(".*.partial"):  # a killed process left it
             path.unlink(missing_ok=True)
-        earlier = self.environments() if _exists(self.path / "environment.json") else []
+        earlier = self.environments() if exists(self.path / "environment.json") else []
         here = {"format": FORMAT} | environment
         write_json(self.path / "config.json", {"format": FORMAT} | dataclasses.asdict(run))
         write_json(self.path / "environment.json", [*earlier, here])
@@ -212,86 +197,17 @@ class RunFolder:
         write_json(self.path / "result.json", current(result))
 
 
-@dataclasses.dataclass(frozen=True)
-class Contents:
-    """What lies in a study's folder."""
-
-    runs: list[tuple[RunFolder, RunConfig]]  # whether finished or not
-    strays: dict[str, str]  # what is no run of the study, by name: what it is
-    has_report: bool
-
-
-def contents(study: Path) -> Contents:
-    """Looks through a study's folder.
-
-    Raises:
-      InputError: if there is no such folder, or a run's settings cannot be read.
-    """
-    with _reading(study):
-        if not study.is_dir():
-            what = "is a file" if study.exists() else "does not exist"
-            raise InputError(f"{study}: {what}; a study is the folder that training wrote")
-        found = Contents([], {}, has_report=_exists(study / REPORT))
-        for path in sorted(study.iterdir()):
-            if path.name == REPORT or path.name.startswith("."):
-                continue
-            if not (_RUN_NAME.fullmatch(path.name) and path.is_dir()):
-                found.strays[path.name] = "no run"
-            elif _exists(path / "config.json"):
-                folder = RunFolder(path)
-                config = folder.config()
-                if config.name == path.name:
-                    found.runs.append((folder, config))
-                else:
-                    found.strays[path.name] = f"the run {config.name}"
-            # Without a file it was stopped before its first: as if it were not there.
-            elif not all(map(is_litter, path.iterdir())):
-                raise _mismatch(path / "config.json", "is missing")
-    return found
-
-
-def check_same_study(study: Path, runs: list[RunConfig]) -> None:
-    """Raises `InputError` if the folder holds another study than these runs', or no study."""
-    if not study.exists() and not study.is_symlink():
-        return
-    found = contents(study)
-    strays = {name: what for name, what in found.strays.items() if not is_litter(Path(name))}
-    if found.runs:  # what lies beside them does no harm, unless it lies in the way
-        strays = {run.name: strays[run.name] for run in runs if run.name in strays}
-    elif found.has_report:
-        strays[REPORT] = "no run"
-    for name, what in strays.items():
-        raise InputError(
-            f"{study}: holds {name}, which is {what}; choose another --output, or move it away"
-        )
-    wanted = {run.optimizer: run for run in runs}
-    for _, config in found.runs:
-        # Single optimizers may have rates of their own: compare each with its like.
-        difference = difference_of(config, wanted.get(config.optimizer) or runs[0])
-        if difference:
-            raise InputError(
-                f"{study}: belongs to another study, with {difference[0]} {difference[1]!r} in "
-                f"{config.name} where this one has {difference[2]!r}; choose another --output"
-            )
-
-
-def difference_of(a: RunConfig, b: RunConfig) -> tuple[str, Any, Any] | None:
-    """The first setting in which runs of one study must agree, and do not."""
-    free = {"optimizer", "seed"} | ({"learning_rate"} if a.optimizer != b.optimizer else set())
-    mine, other = a.identity, b.identity
-    for name in mine:
-        if name not in free and mine[name] != other[name]:
-            return name, getattr(a, name), getattr(b, name)
-    return None
-
-
 def _evaluation(config: RunConfig) -> str:
     return "validation" if config.validation_examples else "test"
 
 
-def _exists(path: Path) -> bool:
-    """Unlike `Path.exists`, it takes no error for an absence, on no version of Python."""
-    with _reading(path):
+def exists(path: Path) -> bool:
+    """Whether something is there; unlike `Path.exists`, an error is no absence.
+
+    Raises:
+      InputError: if the system cannot say.
+    """
+    with reading(path):
         try:
             path.stat()
         except (FileNotFoundError, NotADirectoryError):
@@ -300,8 +216,8 @@ def _exists(path: Path) -> bool:
 
 
 @contextlib.contextmanager
-def _reading(path: Path) -> Iterator[None]:
-    """What the system cannot read is not damaged: the disk may come back, the owner may help."""
+def reading(path: Path) -> Iterator[None]:
+    """Raises `InputError` where the system cannot read: the disk may come back, the owner help."""
     try:
         yield
     except OSError as error:
@@ -310,28 +226,29 @@ def _reading(path: Path) -> Iterator[None]:
 
 
 def _text(path: Path) -> str:
-    if not _exists(path):
-        raise _mismatch(path, "is missing")
-    with _reading(path):
+    if not exists(path):
+        raise mismatch(path, "is missing")
+    with reading(path):
         content = path.read_bytes()
     try:
         return content.decode("utf-8-sig")  # some editors begin a file with a mark
     except UnicodeDecodeError:
-        raise _mismatch(path, "damaged: no text in UTF-8") from None
+        raise mismatch(path, "damaged: no text in UTF-8") from None
 
 
 def _parse(path: Path, text: str, where: str = "") -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise _mismatch(path, f"damaged{where}: {error}") from None
+        raise mismatch(path, f"damaged{where}: {error}") from None
 
 
 def _read(path: Path) -> Any:
     return _parse(path, _text(path))
 
 
-def _mismatch(path: Path, what: str) -> InputError:
+def mismatch(path: Path, what: str) -> InputError:
+    """The error that one of a run's files is damaged, missing, or not of the others' kind."""
     return InputError(
         f"{path}: {what}; put the run's files back from a copy, or move {path.parent} elsewhere"
     )

@@ -23,10 +23,11 @@ from typing import Any
 from train.comparison import BASELINE, LEVEL
 from train.errors import InputError
 from train.figures import figures, write_figures
+from train.folders import REPORT, is_litter
 from train.formats import FORMAT, check_format
 from train.merging import Merged, merge
 from train.options import Parser, number
-from train.records import REPORT, is_litter, write_bytes, write_json
+from train.records import write_bytes, write_json
 from train.screen import print_table, screen
 from train.table import COMPARISONS_HEADER, Row, StudyTable, markdown_table, tabulate
 from train.verdict import MARGIN_POINTS, PRIMARY
@@ -174,7 +175,7 @@ def _check_output(folder: Path, studies: Sequence[Path]) -> None:
             raise InputError(f"--output: {folder} is inside of {study}; choose another folder")
     if not folder.is_dir():
         return
-    names = [path.name for path in folder.iterdir() if not is_litter(path)]
+    names = [path.name for path in folder.iterdir() if not is_litter(path.name)]
     foreign = sorted(name for name in names if not _PARTS.fullmatch(name))
     if foreign:
         raise InputError(f"--output: {folder} holds {foreign[0]}, which is no part of a report")

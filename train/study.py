@@ -13,12 +13,13 @@ from train.config import Config, RunConfig, dataset_identity, runs
 from train.data import Dataset, load
 from train.environment import environment
 from train.errors import InputError
+from train.folders import check_same_study
 from train.lock import locked
 from train.optimizers import known_faults
 from train.parallel import devices
 from train.progress import Display
 from train.recipe import check_batch_norm
-from train.records import RunFolder, check_same_study
+from train.records import RunFolder
 from train.report import Report, build_report
 from train.trainer import Trainer
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import jax
 import pytest
 
+from tests.train.made_up import write_run
 from tests.train.networks import SMALLEST
 from train import study as train_study
 from train import tfds
@@ -100,6 +101,15 @@ def trained(tmp_path_factory) -> Path:
 def study(trained, tmp_path) -> Path:
     """A copy of the finished small study."""
     return Path(shutil.copytree(trained, tmp_path / "study"))
+
+
+@pytest.fixture
+def made_up_study(tmp_path) -> Path:
+    """Two optimizers × two seeds, whose figures are made up."""
+    for seed in (0, 1):
+        for optimizer in ("sgdm", "rsgdm"):
+            write_run(tmp_path / "study", optimizer, seed, 0.75 + seed / 8)
+    return tmp_path / "study"
 
 
 @pytest.fixture

@@ -18,13 +18,9 @@ def _quick(no_pictures):
 
 
 @pytest.fixture
-def study(tmp_path) -> Path:
-    """Two optimizers × two seeds, made up, with their report."""
-    for seed in (0, 1):
-        for optimizer in ("sgdm", "rsgdm"):
-            write_run(tmp_path / "study", optimizer, seed, 0.75 + seed / 8)
-    report.build_report(tmp_path / "study")
-    return tmp_path / "study"
+def study(made_up_study) -> Path:
+    report.build_report(made_up_study)
+    return made_up_study
 
 
 def test_report_on_something_else(tmp_path, capsys, monkeypatch):
