@@ -27,24 +27,25 @@ def _qhm(learning_rate: Any, decay: Any = DECAY, accumulator_dtype: Any = None) 
 # reference of gradients and decay)
 OPTIMIZERS = {
     "rsgdm": (rsgdm_optax.rsgdm, reference.rsgdm),
-    "rsgdm_gradient": (
-        functools.partial(rsgdm_optax.rsgdm, first_difference="gradient"),
-        functools.partial(reference.rsgdm, first_difference="gradient"),
-    ),
     "rsgdm_compact": (functools.partial(rsgdm_optax.rsgdm, compact=True), reference.rsgdm),
-    "rsgdm_compact_gradient": (
-        functools.partial(rsgdm_optax.rsgdm, compact=True, first_difference="gradient"),
-        functools.partial(reference.rsgdm, first_difference="gradient"),
-    ),
     "sgdm": (rsgdm_optax.sgdm, reference.sgdm),
     "nesterov": (rsgdm_optax.nesterov, reference.nesterov),
     "qhm": (_qhm, functools.partial(reference.qhm, nu=0.7)),
+}
+# The other start, which is in the numbers alone.
+_starts_at_zero = functools.partial(reference.rsgdm, first_difference="gradient")
+OPTIMIZERS_AND_STARTS = OPTIMIZERS | {
+    f"{name}_gradient": (
+        functools.partial(OPTIMIZERS[name][0], first_difference="gradient"),
+        _starts_at_zero,
+    )
+    for name in ("rsgdm", "rsgdm_compact")
 }
 
 
 def make(name: str, rate: optax.ScalarOrSchedule = RATE, **options: Any) -> Any:
     """The optimizer of this name."""
-    return OPTIMIZERS[name][0](rate, **options)
+    return OPTIMIZERS_AND_STARTS[name][0](rate, **options)
 
 
 def run(
@@ -62,7 +63,7 @@ def run(
 
 def expected(name: str, gradients: list[Any], decay: float = DECAY, rate: float = 1.0) -> list[Any]:
     """The reference's updates in float64 (complex128), −rate·n_t, leaf by leaf."""
-    method = OPTIMIZERS[name][1]
+    method = OPTIMIZERS_AND_STARTS[name][1]
     leaves, structures = zip(*(jax.tree.flatten(gradient) for gradient in gradients), strict=True)
     columns = []
     for column in zip(*leaves, strict=True):

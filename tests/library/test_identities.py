@@ -17,7 +17,7 @@ from hypothesis.extra import numpy as hnp
 
 from rsgdm_optax import nesterov, rsgdm, scale_by_rsgdm, scale_by_rsgdm_compact, sgdm
 from tests.library import reference
-from tests.library.optimizers import OPTIMIZERS
+from tests.library.optimizers import OPTIMIZERS_AND_STARTS
 
 STEPS = 12
 decays = st.floats(0.0, 0.9999)
@@ -131,11 +131,11 @@ def test_total_offset_to_nesterov_is_decay_times_the_first_gradient():
     np.testing.assert_allclose(np.sum(offset, axis=0), 0.9 * gradients[0], rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("name", OPTIMIZERS_AND_STARTS)
 def test_a_decay_can_be_learned(name):
     # The derivative by β, at 0, where nothing may be cut off, and on both sides of ½.
     gradients = np.random.default_rng(0).standard_normal((5, 3))
-    factory = OPTIMIZERS[name][0]
+    factory = OPTIMIZERS_AND_STARTS[name][0]
 
     def last(decay):
         optimizer = factory(1.0, decay)
@@ -146,8 +146,8 @@ def test_a_decay_can_be_learned(name):
 
     derivative = jax.jit(jax.jacfwd(last))
     for decay in (0.0, 0.3, 0.5, 0.9):
-        *_, below = OPTIMIZERS[name][1](gradients, decay - 1e-6)
-        *_, above = OPTIMIZERS[name][1](gradients, decay + 1e-6)
+        *_, below = OPTIMIZERS_AND_STARTS[name][1](gradients, decay - 1e-6)
+        *_, above = OPTIMIZERS_AND_STARTS[name][1](gradients, decay + 1e-6)
         wanted = -(above - below) / 2e-6
         np.testing.assert_allclose(derivative(decay), wanted, rtol=0, atol=1e-8)
 
