@@ -85,7 +85,7 @@ bench: $(VENV)/installed-train
 
 CUDA ?= 13
 gpu-check: $(VENV)/installed-train,cuda$(CUDA)
-	@$(RUN) train/gpu_check.py
+	@$(RUN) train/experiments/gpu_check.py
 
 # TensorFlow is large and has its own demands: it stays out of .venv.
 test-tfds:

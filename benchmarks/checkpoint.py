@@ -15,9 +15,9 @@ import numpy as np
 
 from benchmarks.timing import Spread, parse, report
 from rsgdm_optax import rsgdm
-from train.checkpoints import Checkpoints
-from train.resnet import MODELS
-from train.steps import Keys, Network, TrainState
+from train.engine.steps import Keys, Network, TrainState
+from train.models.resnet import MODELS
+from train.runs.checkpoints import Checkpoints
 
 
 def initial(model: str) -> TrainState:

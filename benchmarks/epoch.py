@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.timing import Spread, interleaved, parse, report
-from train.config import PRESETS, RunConfig, runs
-from train.data import Dataset, Split
-from train.progress import Display
-from train.records import RunFolder
-from train.trainer import Trainer
+from train.common.progress import Display
+from train.data.dataset import Dataset, Split
+from train.engine.epochs import Trainer
+from train.runs.store import RunFolder
+from train.study.presets import PRESETS, RunConfig, runs
 
 
 def made_up(examples: int) -> Dataset:

@@ -20,9 +20,9 @@ import numpy as np
 from jax import lax
 
 from benchmarks.timing import Spread, Timed, interleaved, parse, report, timed
-from train.convolution import compiler_options, convolution
-from train.resnet import MODELS
-from train.steps import Network
+from train.engine.steps import Network
+from train.models.cpu_convolution import compiler_options, convolution
+from train.models.resnet import MODELS
 
 BATCH = 128
 # Networks, image sides, channels, rounds.

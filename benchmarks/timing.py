@@ -14,9 +14,9 @@ from typing import Any, TypeVar
 import jax
 import numpy as np
 
-from train.convolution import choose
-from train.environment import environment
-from train.table import markdown_table
+from train.models.cpu_convolution import choose
+from train.report.tables import markdown_table
+from train.runs.environment import environment
 
 K = TypeVar("K", bound=Hashable)
 # Takes one measurement, and returns its seconds: what precedes the clock is its own affair.

@@ -20,10 +20,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.timing import Spread, Timed, interleaved, parse, report, timed
-from train.convolution import compiler_options, convolution
-from train.optimizers import make_optimizer
-from train.resnet import MODELS
-from train.steps import Examples, Keys, Network, Sums, TrainState, TrainStep
+from train.engine.optimizers import make_optimizer
+from train.engine.steps import Examples, Keys, Network, Sums, TrainState, TrainStep
+from train.models.cpu_convolution import compiler_options, convolution
+from train.models.resnet import MODELS
 
 BATCH = 128
 # Networks, image sides, channels, and how many rounds take about a minute.

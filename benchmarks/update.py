@@ -18,8 +18,8 @@ import optax
 
 import rsgdm_optax
 from benchmarks.timing import Spread, Timed, interleaved, parse, report
-from train.resnet import MODELS
-from train.steps import Network
+from train.engine.steps import Network
+from train.models.resnet import MODELS
 
 RATE = 0.01
 BASE = "optax.sgd, nesterov"

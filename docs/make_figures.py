@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from rsgdm_optax import analysis
-from train.drawing import GREY, STYLES, Axes, Figure, drawing, render
-from train.records import write_bytes
+from train.report.drawing import GREY, STYLES, Axes, Figure, drawing, render
+from train.runs.store import write_bytes
 
 DECAY = 0.9
 

@@ -8,7 +8,8 @@ alone; the figures are in docs/figures/results/. Blocks show whatever lies in RE
 
 …/OPTIMIZER-seedK/            a study, named by its folder
 tuning/…/rate-RATE/           studies that differ in the rate alone
-straying/…/  correction/…/    what train/straying.py and train/correction.py measured
+straying/…/                   what train/experiments/nesterov_distance.py measured
+correction/…/                 what train/experiments/bias_variance.py measured
 """
 
 import os
@@ -21,9 +22,9 @@ from result_blocks import BLOCKS
 from result_figures import Gallery
 from result_files import Results
 
-from train import command
-from train.errors import InputError
-from train.records import write_bytes
+from train.common import entrypoint
+from train.common.errors import InputError
+from train.runs.store import write_bytes
 
 DOCUMENTS = ("README.md", "docs/results.md")
 FIGURES = "docs/figures/results"
@@ -76,4 +77,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    command.run("make_results.py", main)
+    entrypoint.run("make_results.py", main)

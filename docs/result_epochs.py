@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from result_files import Study
 
-from train.comparison import BASELINE, Difference
-from train.table import difference_text, markdown_table
-from train.verdict import PRIMARY
+from train.report.statistics import BASELINE, Difference
+from train.report.tables import difference_text, markdown_table
+from train.report.verdict import PRIMARY
 
 CONTROL = "nesterov"
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from train.drawing import GREY, STYLES, Axes, Figure, drawing, render
-from train.figures import draw_curves
-from train.records import write_bytes
-from train.table import StudyTable
+from train.report.drawing import GREY, STYLES, Axes, Figure, drawing, render
+from train.report.figures import draw_curves
+from train.report.tables import StudyTable
+from train.runs.store import write_bytes
 
 STRAYING = {  # arm → label, colour, line
     "pushed": ("nesterov, start moved by α·β·‖g₁‖ at random", "#56B4E9", (0, (1, 1))),

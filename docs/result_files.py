@@ -4,12 +4,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from train import correction, straying
-from train.formats import SETTINGS, checked
-from train.measurement import Numbers, read_numbers
-from train.merging import Merged, merge
-from train.table import StudyTable, tabulate
-from train.verdict import MARGIN_POINTS
+from train.experiments import bias_variance, nesterov_distance
+from train.experiments.measurement import Numbers, read_numbers
+from train.report.merge import Merged, merge
+from train.report.tables import StudyTable, tabulate
+from train.report.verdict import MARGIN_POINTS
+from train.runs.formats import SETTINGS, checked
 
 _ENVIRONMENT = {
     "platform": "{}",
@@ -63,8 +63,8 @@ class Results:
                 rates[float(path.name.removeprefix("rate-"))] = Study(path)
             else:
                 self.studies[name] = Study(path)
-        self.straying = _measured(folder, straying.NAME)
-        self.correction = _measured(folder, correction.NAME)
+        self.straying = _measured(folder, nesterov_distance.NAME)
+        self.correction = _measured(folder, bias_variance.NAME)
 
 
 def _measured(folder: Path, name: str) -> dict[str, list[Numbers]]:

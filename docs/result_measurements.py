@@ -9,9 +9,9 @@ import result_figures as figures
 from result_figures import Gallery
 from result_files import measured_on
 
-from train.config import RunConfig
-from train.measurement import Numbers
-from train.table import markdown_table, title_of
+from train.experiments.measurement import Numbers
+from train.report.tables import markdown_table, title_of
+from train.study.presets import RunConfig
 
 _STEPS = (1, 10, 50)  # and the last one
 _BIAS = (

@@ -12,14 +12,14 @@ if __name__ == "__main__":  # this checkout's packages come before others of the
     from pathlib import Path
 
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-    from train.command import start
+    from train.common.entrypoint import start
 
     start(__file__)
 
-from train import hosts
-from train.options import parse
-from train.plan import Plan
-from train.study import run_study
+from train.engine import multihost
+from train.study.cli import parse
+from train.study.dry_run import Plan
+from train.study.runner import run_study
 
 
 def main() -> int:
@@ -29,6 +29,6 @@ def main() -> int:
         Plan.of(config, timed_steps=dry_run).show()
         return 0
     report = run_study(config)
-    if hosts.is_first():
+    if multihost.is_first():
         report.show()
     return 3 if report.diverged else 0

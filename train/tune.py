@@ -9,7 +9,7 @@ if __name__ == "__main__":  # this checkout's packages come before others of the
     from pathlib import Path
 
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-    from train.command import start
+    from train.common.entrypoint import start
 
     start(__file__)
 
@@ -17,12 +17,12 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
-from train.config import Config
-from train.errors import InputError
-from train.options import Parser, number, parse
-from train.records import write_bytes
-from train.study import check_study, run_study
-from train.table import Row, StudyTable, markdown_table
+from train.common.errors import InputError
+from train.report.tables import Row, StudyTable, markdown_table
+from train.runs.store import write_bytes
+from train.study.cli import Parser, number, parse
+from train.study.presets import Config
+from train.study.runner import check_study, run_study
 
 
 def tune(config: Config, rates: list[float]) -> str:

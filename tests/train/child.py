@@ -20,10 +20,13 @@ import pytest
 
 from tests.train.conftest import small
 from tests.train.networks import TINY
-from train import backend, command, hosts, steps, study, trainer
-from train.parallel import Pmap
-from train.progress import Display
-from train.resnet import MODELS
+from train.common import entrypoint
+from train.common.progress import Display
+from train.engine import backend, multihost, steps
+from train.engine import epochs as trainer
+from train.engine.parallel import Pmap
+from train.models.resnet import MODELS
+from train.study import runner as study
 
 
 class Stopped(BaseException):
@@ -116,11 +119,11 @@ def main() -> int:
     jax.config.update("jax_num_cpu_devices", task["cpus"])
     jax.config.update("jax_enable_x64", task["float64"])
     # Once for all jobs: processes can meet only once.
-    with hosts.together(small("", **task.get("processes", {}))):
+    with multihost.together(small("", **task.get("processes", {}))):
         for job in task["jobs"]:
             train(**job)
     return 0
 
 
 if __name__ == "__main__":
-    command.run("child", main)
+    entrypoint.run("child", main)

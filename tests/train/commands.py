@@ -7,7 +7,7 @@ from types import ModuleType
 
 import pytest
 
-from train import command
+from train.common import entrypoint
 
 
 def status(program: ModuleType, words: list[object] | str, monkeypatch: pytest.MonkeyPatch) -> int:
@@ -15,7 +15,7 @@ def status(program: ModuleType, words: list[object] | str, monkeypatch: pytest.M
     name = f"{program.__name__.rpartition('.')[2]}.py"
     words = words.split() if isinstance(words, str) else words
     monkeypatch.setattr(sys, "argv", [name, *map(str, words)])
-    return command.outcome(name, program.main)
+    return entrypoint.outcome(name, program.main)
 
 
 def not_installed(*before: Path) -> dict[str, str]:

@@ -11,13 +11,13 @@ import pytest
 
 from tests.train.made_up import write_run
 from tests.train.networks import SMALLEST
-from train import study as train_study
-from train import tfds
-from train.config import PRESETS, Config
-from train.data import Dataset
-from train.resnet import MODELS
-from train.study import run_study
-from train.trainer import Trainer
+from train.data import tfds
+from train.data.dataset import Dataset
+from train.engine.epochs import Trainer
+from train.models.resnet import MODELS
+from train.study import runner as train_study
+from train.study.presets import PRESETS, Config
+from train.study.runner import run_study
 
 # Needs TensorFlow, which has an environment of its own: `make test-tfds`.
 collect_ignore = [] if find_spec("tensorflow_datasets") else ["test_tfds.py"]
@@ -48,7 +48,7 @@ def small(output: Path | str, **changes) -> Config:
 def one_device():
     """Of the eight virtual devices training uses one; test_parallel.py has children for more."""
     with pytest.MonkeyPatch.context() as monkeypatch:
-        for module in ("train.study", "train.trainer"):
+        for module in ("train.study.runner", "train.engine.epochs"):
             monkeypatch.setattr(f"{module}.devices", lambda: tuple(jax.devices()[:1]))
         yield
 
@@ -115,7 +115,7 @@ def made_up_study(tmp_path) -> Path:
 @pytest.fixture
 def no_pictures(monkeypatch):
     """Figures are drawn, but not rendered: that takes most of a report's time."""
-    monkeypatch.setattr("train.figures.render", lambda *_: b"a picture")
+    monkeypatch.setattr("train.report.figures.render", lambda *_: b"a picture")
 
 
 def pytest_terminal_summary(terminalreporter):

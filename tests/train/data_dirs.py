@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from tests.train import made_up
-from train import npz, sources
-from train.errors import InputError
+from train.common.errors import InputError
+from train.data import npz, sources
 
 SHAPES = {"cifar10": (32, 32, 3), "cifar100": (32, 32, 3), "fashion_mnist": (28, 28, 1)}
 CLASSES = {"cifar10": 10, "cifar100": 100, "fashion_mnist": 10}

@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from train import official
-from train.config import PRESETS, runs
-from train.npz import Arrays
-from train.records import RunFolder
+from train.data import official
+from train.data.npz import Arrays
+from train.runs.store import RunFolder
+from train.study.presets import PRESETS, runs
 
 
 def arrays(train: int, test: int, shape: tuple[int, ...], classes: int, seed: int = 0) -> Arrays:

@@ -2,7 +2,7 @@
 
 import functools
 
-from train.resnet import BasicBlock, ResNet
+from train.models.resnet import BasicBlock, ResNet
 
 # Of every kind of layer that the networks have.
 TINY = functools.partial(ResNet, block=BasicBlock, widths=(4, 8), counts=(1, 1))

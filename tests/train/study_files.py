@@ -5,8 +5,8 @@ import json
 import re
 
 from tests.train.commands import status
-from train import report
-from train.config import PRESETS, RunConfig, runs
+from train.report import report
+from train.study.presets import PRESETS, RunConfig, runs
 
 RUN = "sgdm-seed0"
 FILES = ("config.json", "environment.json", "metrics.jsonl", "result.json")

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from tests.train import data_dirs, made_up
-from train import archives, official, sources
-from train.errors import InputError
+from train.common.errors import InputError
+from train.data import archives, official, sources
 
 # Data set, version, and where its files lie: a name that ends in a slash is a folder.
 FORMS = [

@@ -3,7 +3,7 @@
 import jax
 import numpy as np
 
-from train.augment import augment, border, draw
+from train.data.augment import augment, border, draw
 
 
 def _images(n: int, side: int = 8, channels: int = 2) -> np.ndarray:

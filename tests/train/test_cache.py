@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from tests.train import made_up
-from train import archives, npz, sources, tfds
-from train import cache as store
-from train.errors import InputError
+from train.common.errors import InputError
+from train.data import archives, npz, sources, tfds
+from train.data import cache as store
 
 
 @pytest.fixture

@@ -14,9 +14,9 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 
-from train.checkpoints import KEPT, Checkpoints
-from train.errors import InputError
-from train.steps import TrainState
+from train.common.errors import InputError
+from train.engine.steps import TrainState
+from train.runs.checkpoints import KEPT, Checkpoints
 
 EPOCHS = 9
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.train import data_dirs, made_up
-from train import sources
+from train.data import sources
 
 
 @pytest.mark.parametrize("name", ["cifar10", "cifar100"])

@@ -104,7 +104,7 @@ def test_bad_options(options, no_tfds, tmp_path, capsys, monkeypatch):
 
 def test_the_default_preset_is_cifar10(no_tfds, capsys, monkeypatch):
     assert status(cifar, [], monkeypatch) == 2
-    assert "put the official cifar-10-binary.tar.gz into a folder" in capsys.readouterr().err
+    assert "put the official cifar-10-binary.tar.gz or" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("program", [cifar, tune])

@@ -13,19 +13,20 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from train import command
-from train.errors import InputError, LostProcessError
+from train.common import entrypoint
+from train.common.errors import InputError, LostProcessError
 
 ROOT = Path(__file__).parents[2]
-PROGRAMS = ("cifar", "report", "tune", "correction", "straying", "gpu_check", "collectives")
+EXPERIMENTS = ("bias_variance", "collectives", "gpu_check", "nesterov_distance")
+PROGRAMS = ("report", "tune", *(f"experiments/{name}" for name in EXPERIMENTS))
 LIMIT = 120  # seconds, to end a hang
 
 
 def _python(code: str, *before: str, **options) -> subprocess.CompletedProcess[str]:
     """Runs a program whose `main` has this body, behind these words of a command."""
-    lines = ("import os, signal, sys", "from train import command", "def main():")
+    lines = ("import os, signal, sys", "from train.common import entrypoint", "def main():")
     program = "\n".join(lines) + "\n" + textwrap.indent(code, "    ")
-    program += '\ncommand.run("program.py", main)'
+    program += '\nentrypoint.run("program.py", main)'
     options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
     return subprocess.run(
         [*before, sys.executable, "-c", program],
@@ -79,7 +80,7 @@ def test_standard_output_that_fails_stops_nothing(error, status, line, capsys, m
             done.append(k)
         return 3
 
-    assert command.outcome("program.py", main) == status
+    assert entrypoint.outcome("program.py", main) == status
     assert (done, stream.calls) == ([0, 1, 2], 1)
     assert sys.stdout is stream
     said = f"program.py: standard output: {line}\n" if line else ""
@@ -97,7 +98,7 @@ def test_rich_does_not_end_the_program(monkeypatch):
             done.append(is_error)
         return 0
 
-    assert command.outcome("program.py", main) == 0
+    assert entrypoint.outcome("program.py", main) == 0
     assert done == [False, True]
 
 
@@ -109,14 +110,14 @@ def test_standard_error_that_fails_changes_nothing(capsys, monkeypatch):
         print("table")
         raise InputError("epochs: 0")
 
-    assert command.outcome("program.py", main) == 2
+    assert entrypoint.outcome("program.py", main) == 2
     assert capsys.readouterr().out == "table\n"
 
 
 def test_closed_streams_are_as_if_nobody_read(monkeypatch):
     monkeypatch.setattr(sys, "stdout", None)
     monkeypatch.setattr(sys, "stderr", None)
-    assert command.outcome("program.py", lambda: print("table") or 0) == 0
+    assert entrypoint.outcome("program.py", lambda: print("table") or 0) == 0
     assert sys.stdout is None
 
 
@@ -154,7 +155,7 @@ def _raise(error: BaseException):
     ("end", "status"),
     [
         (LostProcessError("process 1 has not come"), 2),
-        (command._Signalled(signal.SIGTERM), 143),
+        (entrypoint._Signalled(signal.SIGTERM), 143),
     ],
 )
 def test_ends_at_once_where_the_interpreters_way_out_would_crash_or_wait(
@@ -163,20 +164,20 @@ def test_ends_at_once_where_the_interpreters_way_out_would_crash_or_wait(
     ends = []
     monkeypatch.setattr(os, "_exit", lambda status: ends.append(status) or _raise(SystemExit))
     with pytest.raises(SystemExit):
-        command.run("program.py", lambda: _raise(end))
+        entrypoint.run("program.py", lambda: _raise(end))
     assert ends == [status]
     assert capsys.readouterr().err.count("\n") == 1
 
 
 def test_help_is_no_failure(capsys):
-    assert command.outcome("program.py", lambda: print("usage") or _raise(SystemExit(0))) == 0
+    assert entrypoint.outcome("program.py", lambda: print("usage") or _raise(SystemExit(0))) == 0
     assert capsys.readouterr().out == "usage\n"
 
 
 @pytest.mark.parametrize("missing", ["flax", "flax.nnx", "rich"])
 def test_a_missing_package_is_said_with_what_installs_it(missing, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, missing, None)
-    assert command.outcome("program.py", lambda: __import__(missing)) == 2
+    assert entrypoint.outcome("program.py", lambda: __import__(missing)) == 2
     err = capsys.readouterr().err
     assert err.count("\n") == 1
     assert missing in err
@@ -186,7 +187,7 @@ def test_a_missing_package_is_said_with_what_installs_it(missing, monkeypatch, c
 @pytest.mark.parametrize("name", ["train.no_such", "rsgdm_optax.no_such", "json.no_such"])
 def test_a_fault_of_ours_is_no_missing_package(name):
     with pytest.raises(ModuleNotFoundError):
-        command.outcome("program.py", lambda: __import__(name))
+        entrypoint.outcome("program.py", lambda: __import__(name))
 
 
 # --- Starts.
@@ -196,11 +197,13 @@ def test_a_fault_of_ours_is_no_missing_package(name):
 def test_every_program_starts_alike(program):
     starts = []
     for name in (program, "cifar"):
-        docstring, first, rest = ast.parse((ROOT / "train" / f"{name}.py").read_text()).body[:3]
+        docstring, first, *rest = ast.parse((ROOT / "train" / f"{name}.py").read_text()).body
         assert isinstance(docstring, ast.Expr)
-        assert isinstance(rest, ast.Import | ast.ImportFrom)
+        assert all(isinstance(node, ast.Import | ast.ImportFrom) for node in rest[:1])
         starts.append(ast.unparse(first))
-    assert starts[0] == starts[1]
+    depth = 1 + program.count("/")
+    ours = starts[0].replace(f"parents[{depth}]", "parents[1]")
+    assert ours.replace(", 'train.report.report'", "") == starts[1]
 
 
 def test_a_variable_that_jax_refuses(tmp_path):
@@ -225,7 +228,9 @@ def test_a_variable_that_jax_refuses(tmp_path):
 def test_a_signal_that_the_starter_ignores_stays_ignored(capsys):
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        assert command.outcome("program.py", lambda: signal.raise_signal(signal.SIGINT) or 0) == 0
+        assert (
+            entrypoint.outcome("program.py", lambda: signal.raise_signal(signal.SIGINT) or 0) == 0
+        )
         assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
     finally:
         signal.signal(signal.SIGINT, before)
@@ -261,7 +266,7 @@ def test_a_signal_that_a_callback_of_the_collector_swallows(capsys):
             pass
         return 0
 
-    assert command.outcome("program.py", main) == 143
+    assert entrypoint.outcome("program.py", main) == 143
     assert capsys.readouterr().err == (
         "program.py: stopped by SIGTERM; the same command goes on after the last whole epoch\n"
     )

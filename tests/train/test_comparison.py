@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from train.comparison import (
+from train.report.statistics import (
     MOST_PAIRS,
     RESAMPLES,
     Difference,

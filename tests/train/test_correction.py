@@ -8,11 +8,11 @@ from rsgdm_optax import analysis
 from tests.library import reference
 from tests.train.conftest import small
 from tests.train.softmax import Linear, gradient, parameters
-from train.config import runs
-from train.correction import REPLICAS, correction
-from train.data import load
-from train.measurement import Subject
-from train.steps import Keys, Network, epoch_order
+from train.data.dataset import load
+from train.engine.steps import Keys, Network, epoch_order
+from train.experiments.bias_variance import REPLICAS, correction
+from train.experiments.measurement import Subject
+from train.study.presets import runs
 
 BATCH, EPOCHS, SEED = 64, 6, 2
 DECAY, WEIGHT_DECAY, RATE = 0.8, 0.01, 2.0

@@ -5,9 +5,9 @@ import pytest
 from sklearn import datasets
 
 from tests.train import made_up
-from train import sources
-from train.data import load
-from train.errors import InputError
+from train.common.errors import InputError
+from train.data import sources
+from train.data.dataset import load
 
 
 def _rows(images: np.ndarray) -> set[bytes]:

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tests.train.documents import same_drawing, same_text, says, shown_by
-from train.drawing import Figure, drawing, drawn, render
+from train.report.drawing import Figure, drawing, drawn, render
 
 
 @pytest.mark.parametrize(

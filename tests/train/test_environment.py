@@ -16,11 +16,12 @@ import rsgdm_optax
 from tests.train import runs
 from tests.train.commands import not_installed
 from tests.train.conftest import small
-from train import backend, environment
-from train.errors import InputError
-from train.parallel import devices
-from train.study import run_study
-from train.variables import blamed
+from train.common.errors import InputError
+from train.common.variables import blamed
+from train.engine import backend
+from train.engine.parallel import devices
+from train.runs import environment
+from train.study.runner import run_study
 
 ROOT = Path(__file__).parents[2]
 LIMIT = 300  # seconds, to end a hang
@@ -123,11 +124,11 @@ def test_a_backend_that_does_not_start(error, monkeypatch):
 
 def test_a_platform_that_is_not_there():
     code = """
-from train import command
+from train.common import entrypoint
 def main():
-    from train import backend
+    from train.engine import backend
     return len(backend.devices())
-command.run("program.py", main)
+entrypoint.run("program.py", main)
 """
     done = subprocess.run(
         [sys.executable, "-c", code],

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from tests.train.documents import same_drawing
-from train.drawing import drawing, drawn, render
-from train.figures import draw_curves, write_figures
+from train.report.drawing import drawing, drawn, render
+from train.report.figures import draw_curves, write_figures
 
 ROOT = Path(__file__).parents[2]
 CURVES = {"sgdm": [[0.5, 0.25, 0.125], [0.5, 0.75, 0.25]], "rsgdm": [[1.0, 0.5, 0.5]]}
@@ -128,7 +128,7 @@ def test_a_users_settings_have_no_part_in_figures_nor_ours_in_theirs():
 
 SCRIPT = """
 import json, os, sys
-from train.drawing import Figure, drawing, drawn, mpl, render
+from train.report.drawing import Figure, drawing, drawn, mpl, render
 from matplotlib.backend_bases import register_backend
 for suffix in ("png", "svg"):  # as packages with a canvas of their own do
     register_backend(suffix, "matplotlib.backends.backend_pdf")

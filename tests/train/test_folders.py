@@ -8,9 +8,9 @@ import pytest
 
 from tests.train.made_up import write_run
 from tests.train.study_files import RUN, config, edit, snapshot
-from train.errors import InputError
-from train.folders import check_same_study
-from train.report import read_report
+from train.common.errors import InputError
+from train.report.report import read_report
+from train.runs.folders import check_same_study
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ def test_a_files_place_is_not_what_makes_a_study(study, tmp_path):
     def at(place):
         return lambda entry: entry | {"dataset": f"npz:{place}"}
 
-    places = ("data/my.npz", "./data/my.npz", "/home/me/data/my.npz", "/mnt/data/other.npz")
+    places = ("data/my.npz", "./data/my.npz", "/srv/data/my.npz", "/mnt/data/other.npz")
     for place, path in zip(places, sorted(study.glob("*/config.json")), strict=True):
         edit(path, at(place))
     found = read_report(study)

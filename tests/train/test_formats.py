@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from tests.train.study_files import FILES, RUN, config, edit, refused
-from train.config import PRESETS, RunConfig, runs
-from train.errors import InputError
-from train.folders import check_same_study
-from train.formats import FORMAT, SETTINGS, checked, current
-from train.records import RunFolder, write_json
-from train.report import read_report
+from train.common.errors import InputError
+from train.report.report import read_report
+from train.runs.folders import check_same_study
+from train.runs.formats import FORMAT, SETTINGS, checked, current
+from train.runs.store import RunFolder, write_json
+from train.study.presets import PRESETS, RunConfig, runs
 
 
 @pytest.fixture

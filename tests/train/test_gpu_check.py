@@ -6,7 +6,7 @@ import jax
 import pytest
 
 from tests.train.commands import status
-from train import gpu_check
+from train.experiments import gpu_check
 
 
 @pytest.mark.skipif(jax.default_backend() == "gpu", reason="there is a GPU")

@@ -6,8 +6,8 @@ import os
 
 import pytest
 
-from train.errors import InputError
-from train.lock import locked
+from train.common.errors import InputError
+from train.runs.lock import locked
 
 
 def test_a_second_holder_is_refused_and_the_first_named(tmp_path):

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from tests.train.commands import status
-from train import correction, straying
-from train.config import PRESETS
+from train.experiments import bias_variance as correction
+from train.experiments import nesterov_distance as straying
+from train.study.presets import PRESETS
 
 TINY = "--preset demo --train-examples 128 --batch-size 64 --epochs 1 --halve-every 1 --seeds 2"
 WHOLE = f"{TINY} --no-augment"

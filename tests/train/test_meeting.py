@@ -12,8 +12,8 @@ import jax
 import pytest
 
 from tests.train.conftest import small
-from train import hosts, meeting
-from train.errors import InputError, LostProcessError
+from train.common.errors import InputError, LostProcessError
+from train.engine import meeting, multihost
 
 ROOT = Path(__file__).parents[2]
 LIMIT = 300  # seconds, to end a hang
@@ -60,7 +60,7 @@ def alone(monkeypatch):
 )
 def test_a_process_that_never_comes(process, processes, line, port, alone, capsys):
     config = _config(port, process, processes)
-    with pytest.raises(LostProcessError) as error, hosts.together(config, to_meet=0.1):
+    with pytest.raises(LostProcessError) as error, multihost.together(config, to_meet=0.1):
         pass
     assert str(error.value) == f"coordinator: '127.0.0.1:{port}': {line}"
     assert alone[0] > 30  # JAX's own time is longer than ours
@@ -75,7 +75,7 @@ def test_a_third_process_that_never_comes(alone):
         config = _config(server.getsockname()[1], 1, 3)
         with (
             pytest.raises(LostProcessError, match="process 0 is there, but not all 3 processes"),
-            hosts.together(config, to_meet=0.1),
+            multihost.together(config, to_meet=0.1),
         ):
             pass
 
@@ -83,7 +83,7 @@ def test_a_third_process_that_never_comes(alone):
 def test_a_port_in_use():
     with socket.create_server(("", 0)) as server:
         port = server.getsockname()[1]
-        with pytest.raises(InputError) as error, hosts.together(_config(port, 0)):
+        with pytest.raises(InputError) as error, multihost.together(_config(port, 0)):
             pass
     assert str(error.value) == (
         f"coordinator: '127.0.0.1:{port}': the port {port} is not free here: Address already in use"
@@ -96,7 +96,7 @@ def test_an_unknown_host(monkeypatch):
 
     def refused(host: str) -> str:
         config = small("", coordinator=f"{host}:1234", num_processes=2, process_id=1)
-        with pytest.raises(InputError) as error, hosts.together(config):
+        with pytest.raises(InputError) as error, multihost.together(config):
             pass
         return str(error.value)
 

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from tests.train import made_up
-from train import npz
-from train.data import load
-from train.errors import InputError
+from train.common.errors import InputError
+from train.data import npz
+from train.data.dataset import load
 
 
 def _arrays(**changes) -> dict[str, np.ndarray]:

@@ -7,7 +7,7 @@ import optax
 import pytest
 
 from tests.library import reference
-from train.optimizers import (
+from train.engine.optimizers import (
     OPTIMIZERS,
     ema_rate,
     known_faults,

@@ -23,12 +23,12 @@ import rsgdm_optax
 from tests.train import child, runs
 from tests.train.child import MUTANTS
 from tests.train.conftest import small
-from train.collectives import collectives, step_program
-from train.errors import InputError
-from train.parallel import PARALLEL
-from train.resnet import MODELS
-from train.steps import Network
-from train.study import run_study
+from train.common.errors import InputError
+from train.engine.parallel import PARALLEL
+from train.engine.steps import Network
+from train.experiments.collectives import collectives, step_program
+from train.models.resnet import MODELS
+from train.study.runner import run_study
 
 ROOT = Path(__file__).parents[2]
 LIMIT = 240  # seconds that a child may take; it takes some 20
@@ -152,7 +152,7 @@ def test_eight_devices_equal_one_in_float32_for_five_steps(tmp_path):
 
 
 def test_a_batch_that_the_devices_do_not_divide(tmp_path, monkeypatch):
-    monkeypatch.setattr("train.study.devices", lambda: tuple(jax.devices()))
+    monkeypatch.setattr("train.study.runner.devices", lambda: tuple(jax.devices()))
     with pytest.raises(InputError) as error:
         run_study(small(tmp_path / "study", batch_size=100))
     assert str(error.value) == "batch_size: 100 is not a multiple of 8, the number of devices"

@@ -8,9 +8,9 @@ import pytest
 from tests.train.commands import status
 from tests.train.conftest import small
 from train import cifar, tune
-from train.config import PRESETS
-from train.plan import Plan
-from train.study import run_study
+from train.study.dry_run import Plan
+from train.study.presets import PRESETS
+from train.study.runner import run_study
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_options_that_tuning_has_not(option, capsys, monkeypatch):
 
 def test_a_study_of_days_says_so(tmp_path, capsys, monkeypatch):
     config = dataclasses.replace(small(tmp_path / "study"), seeds=(0, 1))
-    monkeypatch.setattr("train.study.DAY", 1e-3)
+    monkeypatch.setattr("train.study.runner.DAY", 1e-3)
     run_study(config)
     err = capsys.readouterr().err
     assert re.search(r"will take about \S+ days on this machine: 8 steps of \S+ s$", err, re.M)

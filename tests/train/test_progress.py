@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from train import progress
-from train.progress import Display
+from train.common import progress
+from train.common.progress import Display
 
 METRICS = {"train_accuracy": 0.5, "validation_accuracy": 0.98765}
 RUN = "rsgdm_compact-seed10"

@@ -11,9 +11,9 @@ import pytest
 
 from tests.train.commands import status
 from tests.train.study_files import FILES, RUN, config, edit, refused
-from train import report
-from train.records import RunFolder, write_bytes
-from train.report import read_report
+from train.report import report
+from train.report.report import read_report
+from train.runs.store import RunFolder, write_bytes
 
 
 @pytest.fixture
@@ -164,7 +164,7 @@ def test_two_writers_of_one_file(tmp_path, monkeypatch):
 REPORTS = """
 import sys
 from pathlib import Path
-from train.report import build_report
+from train.report.report import build_report
 sys.stdin.readline()
 for _ in range(2):
     build_report(Path(sys.argv[1]))

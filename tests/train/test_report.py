@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.train.made_up import write_run
-from train.errors import InputError
-from train.report import build_report, curves, read_report
+from train.common.errors import InputError
+from train.report.report import build_report, curves, read_report
 
 
 def _study(folder, seeds=range(8), optimizers=("sgdm", "rsgdm"), **settings):

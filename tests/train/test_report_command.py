@@ -8,8 +8,8 @@ import pytest
 
 from tests.train.commands import status
 from tests.train.made_up import write_run
-from train import report
-from train.table import COMPARISONS_HEADER
+from train.report import report
+from train.report.tables import COMPARISONS_HEADER
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,7 @@ import pytest
 from flax import nnx
 from scipy import signal
 
-from train.resnet import MODELS, BatchNorm
+from train.models.resnet import MODELS, BatchNorm
 
 
 def _model(channels: int = 1) -> nnx.Module:

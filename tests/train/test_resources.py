@@ -14,15 +14,15 @@ from jax.extend.core import jaxprs_in_params
 
 import rsgdm_optax
 from tests.train.conftest import small
-from train import study as train_study
-from train.config import runs
-from train.data import load
-from train.progress import Display
-from train.records import RunFolder
-from train.resnet import MODELS
-from train.steps import Examples, Keys, Network, Sums, TrainState, TrainStep, epoch_order
-from train.study import run_study
-from train.trainer import Trainer
+from train.common.progress import Display
+from train.data.dataset import load
+from train.engine.epochs import Trainer
+from train.engine.steps import Examples, Keys, Network, Sums, TrainState, TrainStep, epoch_order
+from train.models.resnet import MODELS
+from train.runs.store import RunFolder
+from train.study import runner as train_study
+from train.study.presets import runs
+from train.study.runner import run_study
 
 
 @pytest.fixture

@@ -10,10 +10,10 @@ import pytest
 
 from tests.train.documents import same_drawing, same_text, shown_by
 from tests.train.made_up import write_run
-from train import command
-from train.config import PRESETS
-from train.drawing import Figure, drawing, drawn
-from train.errors import InputError
+from train.common import entrypoint
+from train.common.errors import InputError
+from train.report.drawing import Figure, drawing, drawn
+from train.study.presets import PRESETS
 from train.tune import best_rates
 
 ROOT = Path(__file__).parents[2]
@@ -224,7 +224,7 @@ def test_an_unknown_block_is_one_line_and_writes_nothing(tmp_path, checkout, mon
     document.write_text(MARKED.format("surprises"))
     before = document.read_text()
     monkeypatch.setattr(sys, "argv", ["make_results.py", str(tmp_path), str(checkout)])
-    assert command.outcome("make_results.py", make_results.main) == 2
+    assert entrypoint.outcome("make_results.py", make_results.main) == 2
     said = capsys.readouterr().err
     assert "results.md: block 'surprises' is unknown; allowed: summary, studies" in said
     assert said.count("\n") == 1

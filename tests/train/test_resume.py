@@ -13,11 +13,11 @@ import pytest
 from tests.train import runs
 from tests.train.conftest import small
 from tests.train.test_checkpoints import write_sums
-from train.config import Config
-from train.errors import InputError
-from train.lock import locked
-from train.progress import Display
-from train.study import run_study
+from train.common.errors import InputError
+from train.common.progress import Display
+from train.runs.lock import locked
+from train.study.presets import Config
+from train.study.runner import run_study
 
 EPOCHS = 5
 

@@ -11,10 +11,10 @@ from flax import nnx
 
 import rsgdm_optax
 from tests.train.networks import SMALLEST
-from train import data as train_data
-from train.augment import augment, draw
-from train.data import Split
-from train.steps import (
+from train.data import dataset as train_data
+from train.data.augment import augment, draw
+from train.data.dataset import Split
+from train.engine.steps import (
     EVALUATION_BATCH,
     NO_STEP,
     EvaluationStep,

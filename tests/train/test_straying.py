@@ -9,11 +9,11 @@ import pytest
 from tests.library import reference
 from tests.train.conftest import small
 from tests.train.softmax import Linear, gradient, parameters
-from train.config import runs
-from train.data import load
-from train.measurement import Subject, measure_all
-from train.steps import Keys, Network, epoch_order
-from train.straying import FIRST_STEPS, straying
+from train.data.dataset import load
+from train.engine.steps import Keys, Network, epoch_order
+from train.experiments.measurement import Subject, measure_all
+from train.experiments.nesterov_distance import FIRST_STEPS, straying
+from train.study.presets import runs
 
 BATCH, EPOCHS = 64, 15
 DECAY, WEIGHT_DECAY, RATE = 0.8, 0.01, 0.5

@@ -11,14 +11,14 @@ import pytest
 from tests.train import made_up
 from tests.train.conftest import small
 from tests.train.documents import same_drawing, shown_by
-from train import study as train_study
-from train.config import PRESETS, RunConfig
-from train.errors import InputError
-from train.formats import FORMAT
-from train.lock import locked
-from train.options import parse
-from train.report import build_report
-from train.study import check_study, run_study
+from train.common.errors import InputError
+from train.report.report import build_report
+from train.runs.formats import FORMAT
+from train.runs.lock import locked
+from train.study import runner as train_study
+from train.study.cli import parse
+from train.study.presets import PRESETS, RunConfig
+from train.study.runner import check_study, run_study
 
 RUNS = {"sgdm-seed0", "sgdm-seed1", "rsgdm-seed0", "rsgdm-seed1"}
 FIGURES = {
@@ -207,7 +207,7 @@ def test_a_file_that_changed_is_another_study(tmp_path):
 
 def test_processes_may_have_a_file_at_different_places(tmp_path, monkeypatch):
     compared = []
-    monkeypatch.setattr("train.study.hosts.check_alike", compared.append)
+    monkeypatch.setattr("train.study.runner.hosts.check_alike", compared.append)
     data = made_up.arrays(128, 40, (8, 8), 10)
     for place in ("one", "two"):
         (tmp_path / place).mkdir()

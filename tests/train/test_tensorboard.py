@@ -5,8 +5,8 @@ import json
 import pytest
 
 from tests.train.conftest import small
-from train.study import run_study
-from train.tensorboard import Events
+from train.runs.tensorboard import Events
+from train.study.runner import run_study
 
 # TensorBoard's own, while it is imported and reads.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.train import data_dirs, made_up
-from train import cache as store
-from train import npz, sources, tfds
-from train.errors import InputError
+from train.common.errors import InputError
+from train.data import cache as store
+from train.data import npz, sources, tfds
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # TensorFlow's own, at import
 
@@ -105,7 +105,7 @@ def test_what_is_kept_is_read_without_tensorflow(cache, tmp_path):
     cache.mkdir()
     store.write("cifar10", cache / "cifar10.npz", made_up.arrays(200, 100, (32, 32, 3), 10))
     code = (
-        "import sys; from train.data import load; "
+        "import sys; from train.data.dataset import load; "
         "assert len(load('cifar10').train) == 200; "
         "assert not {'tensorflow', 'tensorflow_datasets'} & set(sys.modules)"
     )

@@ -16,9 +16,9 @@ import pytest
 from flax import nnx
 
 from tests.golden.formula import RATE, STEPS, batch, weights
-from train.convolution import compiler_options, convolution
-from train.resnet import MODELS, BatchNorm
-from train.steps import Network
+from train.engine.steps import Network
+from train.models.cpu_convolution import compiler_options, convolution
+from train.models.resnet import MODELS, BatchNorm
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "torch_resnet.json").read_text())
 

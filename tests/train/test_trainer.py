@@ -11,17 +11,18 @@ import pytest
 
 from tests.train import runs
 from tests.train.conftest import small
-from train import measurement, recipe, steps
-from train import study as train_study
-from train.config import RunConfig
-from train.config import runs as runs_of
-from train.data import load
-from train.errors import InputError
-from train.optimizers import step_schedule
-from train.parallel import Jit
-from train.plan import Plan
-from train.study import run_study
-from train.trainer import LOOK_EVERY, Trainer
+from train.common.errors import InputError
+from train.data.dataset import load
+from train.engine import recipe, steps
+from train.engine.epochs import LOOK_EVERY, Trainer
+from train.engine.optimizers import step_schedule
+from train.engine.parallel import Jit
+from train.experiments import measurement
+from train.study import runner as train_study
+from train.study.dry_run import Plan
+from train.study.presets import RunConfig
+from train.study.presets import runs as runs_of
+from train.study.runner import run_study
 
 pytestmark = pytest.mark.usefixtures("quick_studies")
 

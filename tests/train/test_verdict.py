@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from train.verdict import Pairs, beyond_p, compare, holm, within_p
+from train.report.verdict import Pairs, beyond_p, compare, holm, within_p
 
 MARGIN = 0.003
 NO_LOSS = np.array([])
@@ -128,7 +128,7 @@ def _too_many(wrong, studies):
 @pytest.mark.parametrize("studies", [40, pytest.param(400, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("others", [("rsgdm",), ("nesterov", "adam", "sgd")])
 def test_no_verdict_is_wrong_in_more_than_5_of_100_studies(others, studies, monkeypatch):
-    monkeypatch.setattr("train.verdict.pairs_needed", lambda _: None)  # no part of a verdict
+    monkeypatch.setattr("train.report.verdict.pairs_needed", lambda _: None)  # no part of a verdict
     rng = np.random.default_rng(len(others))
     wrong = {"direction": 0, "within": 0, "beyond": 0}
     for _ in range(studies):

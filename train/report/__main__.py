@@ -1,0 +1,7 @@
+"""`python -m train.report`."""
+
+from pathlib import Path
+
+from train.common.entrypoint import start
+
+start(f"{Path(__file__).parent}.py", "train.report.report")

@@ -1,0 +1,129 @@
+"""Several studies as few: those with the same settings, from several machines, become one."""
+
+import dataclasses
+from collections.abc import Sequence
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+from train.common.errors import InputError
+from train.common.progress import warn
+from train.report.statistics import BASELINE
+from train.report.verdict import PRIMARY
+from train.runs.folders import contents, difference_of
+from train.runs.store import Run
+from train.study.presets import RunConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class Merged:
+    """What folders of the same settings hold together."""
+
+    folders: list[Path]
+    runs: list[Run]  # finished ones, each name once
+    unfinished: int
+
+    def by_optimizer(self) -> dict[str, list[Run]]:
+        """The baseline's runs first, then those of the primary comparison; each by seed."""
+        names = {run.config.optimizer for run in self.runs}
+        order = sorted(names, key=lambda name: (name != BASELINE, name != PRIMARY, name))
+        runs = sorted(self.runs, key=lambda run: run.config.seed)
+        return {name: [run for run in runs if run.config.optimizer == name] for name in order}
+
+
+def merge(folders: Sequence[Path]) -> list[Merged]:
+    """Puts together the studies whose settings agree, in the order given.
+
+    Two agree if they could stand in one folder: all settings are equal but optimizers, seeds,
+    and the rates of optimizers that only one of them has.
+
+    Raises:
+      InputError: if a folder is no study or holds no finished run, a file is damaged, a study
+      agrees with two that do not agree with each other, or two folders hold one run with
+      different results.
+    """
+    studies = [_load(folder) for folder in dict.fromkeys(folders)]
+    merged: list[list[_Study]] = []
+    for study in studies:
+        alike = [other for other in studies if _disagreement(study, other) is None]
+        for one, other in combinations(alike, 2):
+            setting = _disagreement(one, other)
+            if setting is not None:
+                raise InputError(
+                    f"{study.folder}: belongs with {one.folder} and with {other.folder}, which "
+                    f"differ in {setting}; report on it with one of them alone"
+                )
+        if alike not in merged:  # agreeing is transitive now
+            merged.append(alike)
+    return [_merged(group) for group in merged]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Study:
+    folder: Path
+    runs: dict[str, Run]
+    unfinished: set[str]
+
+
+def _load(folder: Path) -> _Study:
+    found = contents(folder)
+    runs = {config.name: run.load() for run, config in found.runs if run.is_finished}
+    if not runs:
+        raise InputError(f"{folder}: holds no finished run")
+    _check_one_study(folder, [run.config for run in runs.values()])
+    if found.strays:
+        named = ", ".join(f"{name}, {what}" for name, what in found.strays.items())
+        warn(f"{folder}: left out: {named:.300}")
+    for name, run in runs.items():
+        for figure in run.lost:
+            warn(f"{folder / name}: done, but its last {figure} is null; counted as diverged")
+    return _Study(folder, runs, {config.name for _, config in found.runs} - runs.keys())
+
+
+def _check_one_study(folder: Path, configs: Sequence[RunConfig]) -> None:
+    first = {config.optimizer: config for config in reversed(configs)}
+    for config in configs:
+        for other in (configs[0], first[config.optimizer]):
+            difference = difference_of(config, other)
+            if difference:
+                raise InputError(
+                    f"{folder}: {config.name} and {other.name} are not of one study; "
+                    f"{difference[0]} is {difference[1]!r} and {difference[2]!r}"
+                )
+
+
+def _disagreement(a: _Study, b: _Study) -> str | None:
+    """A setting in which two studies differ."""
+    of_a, of_b = ({run.config.optimizer: run.config for run in s.runs.values()} for s in (a, b))
+    pairs = [(of_a[name], of_b[name]) for name in of_a if name in of_b]
+    for mine, other in pairs or [(next(iter(of_a.values())), next(iter(of_b.values())))]:
+        difference = difference_of(mine, other)
+        if difference is not None:
+            return difference[0]
+    return None
+
+
+def _merged(studies: list[_Study]) -> Merged:
+    runs: dict[str, tuple[Path, Run]] = {}
+    for study in studies:
+        for name, run in study.runs.items():
+            folder, known = runs.setdefault(name, (study.folder, run))
+            if _figures(run) != _figures(known):
+                raise InputError(
+                    f"{study.folder / name}: has other results than {folder / name}, of the "
+                    "same settings and seed; report on one of them alone"
+                )
+    unfinished = set().union(*(study.unfinished for study in studies))
+    return Merged(
+        [study.folder for study in studies],
+        [run for _, run in runs.values()],
+        len(unfinished - runs.keys()),
+    )
+
+
+def _figures(run: Run) -> list[dict[str, Any]]:
+    """All that a run measured, but for its speed."""
+    return [
+        {name: value for name, value in line.items() if name != "images_per_second"}
+        for line in (*run.metrics, run.result)
+    ]

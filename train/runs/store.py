@@ -1,0 +1,254 @@
+"""The files of one run, written and read.
+
+STUDY/OPTIMIZER-seedK/   config.json  environment.json  metrics.jsonl  result.json
+"""
+
+import contextlib
+import dataclasses
+import json
+import math
+import os
+import secrets
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from train.common.errors import InputError
+from train.runs.formats import (
+    FORMAT,
+    RESULT,
+    SETTINGS,
+    Key,
+    check_format,
+    checked,
+    current,
+    epoch_keys,
+)
+from train.study.presets import RunConfig
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes a file whole or not at all; NaN and infinity, which JSON lacks, become null."""
+    write_bytes(path, (json.dumps(_finite(value), indent=2, allow_nan=False) + "\n").encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Writes a file whole or not at all, whoever else writes it at the time."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
+    try:
+        with temporary.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _line(entry: dict[str, Any]) -> str:
+    return json.dumps(_finite(current(entry)), allow_nan=False) + "\n"
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A finished run, as its files have it."""
+
+    config: RunConfig
+    metrics: list[dict[str, Any]]  # one entry an epoch
+    result: dict[str, Any]
+    environment: dict[str, Any]  # of the start that finished it
+
+    @property
+    def evaluation(self) -> str:
+        """What the run was evaluated on: the test set, or validation examples."""
+        return _evaluation(self.config)
+
+    @property
+    def lost(self) -> list[str]:
+        """The figures that a run lacks although it went to its last epoch."""
+        figures = (f"{self.evaluation}_loss", f"{self.evaluation}_accuracy")
+        is_done = self.result["status"] == "done"
+        return [name for name in figures if is_done and self.result[name] is None]
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it went to its last epoch with finite figures; else it diverged."""
+        return self.result["status"] == "done" and not self.lost
+
+
+@dataclasses.dataclass(frozen=True)
+class RunFolder:
+    """One run's folder."""
+
+    path: Path
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the run ended: result.json is written last."""
+        return exists(self.path / "result.json")
+
+    def config(self) -> RunConfig:
+        """The run's settings.
+
+        Raises:
+          InputError: if they cannot be read, or are from a newer version.
+        """
+        path = self.path / "config.json"
+        return RunConfig(**checked(str(path), _read(path), SETTINGS))
+
+    def load(self) -> Run:
+        """The run, all of its files checked against each other.
+
+        Raises:
+          InputError: naming the file, the key and what is wrong with it.
+        """
+        config = self.config()
+        keys = epoch_keys(_evaluation(config))
+        path = self.path / "result.json"
+        result = checked(str(path), _read(path), {**keys, **RESULT})
+        if result["epoch"] > config.epochs or (
+            result["status"] == "done" and result["epoch"] < config.epochs
+        ):
+            raise mismatch(
+                path, f"{result['status']} in epoch {result['epoch']} of {config.epochs}"
+            )
+        metrics = self._metrics(keys)
+        if len(metrics) != result["epoch"]:
+            raise mismatch(
+                self.path / "metrics.jsonl",
+                f"holds {len(metrics)} epochs, where result.json says {result['epoch']}",
+            )
+        for key in keys:
+            if metrics[-1][key] != result[key]:
+                raise mismatch(
+                    self.path / "metrics.jsonl",
+                    f"its last {key} is {metrics[-1][key]!r}, where result.json says "
+                    f"{result[key]!r}",
+                )
+        environments = self.environments()
+        if not environments:
+            raise mismatch(self.path / "environment.json", "names no start of the program")
+        here = {key: value for key, value in environments[-1].items() if key != "format"}
+        return Run(config, metrics, result, here)
+
+    def _metrics(self, keys: Mapping[str, Key]) -> list[dict[str, Any]]:
+        path = self.path / "metrics.jsonl"
+        metrics: list[dict[str, Any]] = []
+        for number, text in enumerate(_text(path).split("\n"), 1):
+            if not text.strip():
+                continue
+            entry = _parse(path, text, f" in line {number}")
+            metrics.append(checked(f"{path}, line {number}", entry, keys))
+            if metrics[-1]["epoch"] != len(metrics):
+                epoch = metrics[-1]["epoch"]
+                raise mismatch(path, f"line {number} holds epoch {epoch}, not {len(metrics)}")
+        return metrics
+
+    def environments(self) -> list[dict[str, Any]]:
+        """One entry a start of the program."""
+        path = self.path / "environment.json"
+        entries = _read(path)
+        if not isinstance(entries, list):
+            raise InputError(f"{path}: is {entries!r:.60}; allowed is a list, [{{…}}, …]")
+        for number, entry in enumerate(entries, 1):
+            check_format(f"{path}, entry {number}", entry)
+        return entries
+
+    @property
+    def was_begun(self) -> bool:
+        """Whether an epoch was trained."""
+        path = self.path / "metrics.jsonl"
+        return exists(path) and path.stat().st_size > 0
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of the run's checkpoints."""
+        return self.path / "checkpoints"
+
+    def start(self, run: RunConfig, environment: dict[str, Any]) -> None:
+        """Makes the folder ready for a run, and notes what it runs on."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        for path in self.path.glob(".*.partial"):  # a killed process left it
+            path.unlink(missing_ok=True)
+        earlier = self.environments() if exists(self.path / "environment.json") else []
+        here = {"format": FORMAT} | environment
+        write_json(self.path / "config.json", {"format": FORMAT} | dataclasses.asdict(run))
+        write_json(self.path / "environment.json", [*earlier, here])
+
+    def write_metrics(self, entries: list[dict[str, Any]]) -> None:
+        """Writes the lines of the epochs so far, and no others."""
+        write_bytes(self.path / "metrics.jsonl", "".join(map(_line, entries)).encode())
+
+    def append_metrics(self, entry: dict[str, Any]) -> None:
+        """Adds an epoch's line."""
+        with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
+            file.write(_line(entry))
+
+    def finish(self, result: dict[str, Any]) -> None:
+        """Writes result.json, which marks the run as ended."""
+        write_json(self.path / "result.json", current(result))
+
+
+def _evaluation(config: RunConfig) -> str:
+    return "validation" if config.validation_examples else "test"
+
+
+def exists(path: Path) -> bool:
+    """Whether something is there; unlike `Path.exists`, an error is no absence.
+
+    Raises:
+      InputError: if the system cannot say.
+    """
+    with reading(path):
+        try:
+            path.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+    return True
+
+
+@contextlib.contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Raises `InputError` where the system cannot read: the disk may come back, the owner help."""
+    try:
+        yield
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise InputError(f"{error.filename or path}: cannot be read: {why}") from None
+
+
+def _text(path: Path) -> str:
+    if not exists(path):
+        raise mismatch(path, "is missing")
+    with reading(path):
+        content = path.read_bytes()
+    try:
+        return content.decode("utf-8-sig")  # some editors begin a file with a mark
+    except UnicodeDecodeError:
+        raise mismatch(path, "damaged: no text in UTF-8") from None
+
+
+def _parse(path: Path, text: str, where: str = "") -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise mismatch(path, f"damaged{where}: {error}") from None
+
+
+def _read(path: Path) -> Any:
+    return _parse(path, _text(path))
+
+
+def mismatch(path: Path, what: str) -> InputError:
+    """The error that one of a run's files is damaged, missing, or not of the others' kind."""
+    return InputError(
+        f"{path}: {what}; put the run's files back from a copy, or move {path.parent} elsewhere"
+    )
