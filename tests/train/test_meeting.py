@@ -80,23 +80,23 @@ def test_a_third_process_that_never_comes(alone):
             pass
 
 
-def test_a_port_in_use():
+def test_a_port_in_use(alone):
     with socket.create_server(("", 0)) as server:
         port = server.getsockname()[1]
-        with pytest.raises(InputError) as error, multihost.together(_config(port, 0)):
+        with pytest.raises(InputError) as error, multihost.together(_config(port, 0), to_meet=0.1):
             pass
     assert str(error.value) == (
         f"coordinator: '127.0.0.1:{port}': the port {port} is not free here: Address already in use"
     )
 
 
-def test_an_unknown_host(monkeypatch):
+def test_an_unknown_host(alone, monkeypatch):
     def getaddrinfo(_host, _port):
         raise socket.gaierror(-2, "Name or service not known")
 
     def refused(host: str) -> str:
         config = small("", coordinator=f"{host}:1234", num_processes=2, process_id=1)
-        with pytest.raises(InputError) as error, multihost.together(config):
+        with pytest.raises(InputError) as error, multihost.together(config, to_meet=0.1):
             pass
         return str(error.value)
 

@@ -49,7 +49,7 @@ def test_plain_lines_where_a_bar_has_no_place(environment, capsys, monkeypatch):
 
 @pytest.mark.parametrize("columns", ["0", "nonsense", ""])
 def test_a_width_that_is_none(columns, capsys, monkeypatch):
-    said = _shown(1, capsys, monkeypatch, COLUMNS=columns, TERM="dumb")
+    said = _shown(1, capsys, monkeypatch, COLUMNS=columns, TTY_COMPATIBLE="0")
     assert re.search("train 50.00%  validation 98.77%$", said, re.M)
 
 

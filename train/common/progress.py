@@ -23,8 +23,15 @@ def warn(line: str) -> None:
 
 
 def _console(*, quiet: bool = False) -> Console:
-    plain = {"markup": False, "emoji": False, "highlight": False}  # names are shown as they are
-    console = Console(stderr=True, soft_wrap=True, quiet=quiet, **plain)
+    console = Console(
+        stderr=True,
+        quiet=quiet,
+        soft_wrap=True,
+        # Names are shown as they are.
+        markup=False,
+        emoji=False,
+        highlight=False,
+    )
     if console.width == 0:  # COLUMNS=0: rich would print nothing
         console.width = 80
     return console

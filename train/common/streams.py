@@ -60,7 +60,7 @@ def shielded() -> Iterator[Stream]:
         for stream in (output, error):
             stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # an ASCII terminal
         shield = Stream(output)
-        sys.stdout, sys.stderr = shield, Stream(error)  # type: ignore[assignment]
+        sys.stdout, sys.stderr = shield, Stream(error)
         try:
             yield shield
         finally:

@@ -62,7 +62,8 @@ def _in_a_thread(call: Callable[[], None], seconds: float) -> None:
 
     def fulfil() -> None:
         try:
-            future.set_result(call())
+            call()
+            future.set_result(None)
         except Exception as error:
             future.set_exception(error)
 
