@@ -60,10 +60,11 @@ def test_metrics(trained):
         lines = _lines(trained, run)
         assert [line["epoch"] for line in lines] == [1, 2]
         assert [line["step"] for line in lines] == [2, 4]
-        assert [line["learning_rate"] for line in lines] == [0.5, 0.25]
+        assert [line["format"] for line in lines] == [2, 2]
+        assert [line["alpha"] for line in lines] == [0.5, 0.25]
         for line in lines:
             assert set(line) == {
-                *("epoch", "step", "learning_rate", "train_loss", "train_accuracy"),
+                *("format", "epoch", "step", "alpha", "train_loss", "train_accuracy"),
                 *("test_loss", "test_accuracy", "images_per_second"),
             }
             assert 0 <= line["test_accuracy"] <= 1
