@@ -94,10 +94,11 @@ def train(
     stop_after: int | None = None,
     die_after: int | None = None,
     report: bool = False,
+    network: Callable[..., Any] = TINY,
 ) -> None:
-    """Trains one study, on the first devices."""
+    """Trains one study of a small network, on the first devices."""
     with pytest.MonkeyPatch.context() as patch, contextlib.suppress(Stopped):
-        patch.setitem(MODELS, "resnet8", TINY)
+        patch.setitem(MODELS, "resnet8", network)
         for module in (study, trainer):
             patch.setattr(module, "devices", lambda: tuple(jax.devices()[:devices]))
         if jax.config.jax_enable_x64:

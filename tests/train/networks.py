@@ -1,11 +1,13 @@
-"""Networks that are quick to compile, in the place of the study's own."""
+"""The network that studies train in these tests, under the name resnet8; and the real one."""
 
 import functools
 
-from train.models.resnet import BasicBlock, ResNet
+from train.models.resnet import MODELS, BasicBlock, ResNet
 
-# Of every kind of layer that the networks have.
-TINY = functools.partial(ResNet, block=BasicBlock, widths=(4, 8), counts=(1, 1))
+RESNET8 = MODELS["resnet8"]
 
-# A convolution, a BatchNorm and a dense layer.
+# A convolution, a BatchNorm and a dense layer: quick to compile.
 SMALLEST = functools.partial(ResNet, block=BasicBlock, widths=(4,), counts=(0,))
+
+# Of every kind of layer that the real ones have.
+TINY = functools.partial(ResNet, block=BasicBlock, widths=(4, 8), counts=(1, 1))

@@ -1,6 +1,6 @@
 """One device, eight by jit, eight by pmap, and two processes: the same training.
 
-Whatever runs on several devices is a child with a time limit, killed by its process id.
+What may hang, many steps on several devices or processes, is a child with a time limit.
 """
 
 import functools
@@ -10,7 +10,6 @@ import re
 import signal
 import socket
 import subprocess
-import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +21,9 @@ import pytest
 import rsgdm_optax
 from tests.train import child, runs
 from tests.train.child import MUTANTS
+from tests.train.commands import finished, run, started
 from tests.train.conftest import small
+from tests.train.networks import SMALLEST
 from train.common.errors import InputError
 from train.engine.parallel import PARALLEL
 from train.engine.steps import Network
@@ -30,41 +31,27 @@ from train.experiments.collectives import collectives, step_program
 from train.models.resnet import MODELS
 from train.study.runner import run_study
 
-ROOT = Path(__file__).parents[2]
-LIMIT = 240  # seconds that a child may take; it takes some 20
 RUN = "rsgdm-seed0"
 # 128 examples a step. The 449 to evaluate on are a prime number.
 THREE_EPOCHS = {"optimizers": ["rsgdm"], "seeds": [0, 1], "epochs": 3}
 
 
-def _start(task: dict) -> subprocess.Popen[str]:
-    words = [sys.executable, "-m", "tests.train.child", json.dumps(task)]
-    return subprocess.Popen(words, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+def _words(task: dict) -> list[str]:
+    return ["-m", "tests.train.child", json.dumps(task)]
 
 
-def _finish(*processes: subprocess.Popen[str]) -> list[tuple[int, str]]:
-    """Status and words of each; none is left, whatever happens."""
-    try:
-        words = [process.communicate(timeout=LIMIT)[1] for process in processes]
-    finally:
-        for process in processes:
-            process.kill()
-    return [(process.returncode, said) for process, said in zip(processes, words, strict=True)]
-
-
-def _train(jobs: list[dict], *, float64: bool) -> str:
+def _train(jobs: list[dict], *, float64: bool) -> None:
     """Trains in a child on eight devices."""
-    ((status, said),) = _finish(_start({"cpus": 8, "float64": float64, "jobs": jobs}))
-    assert status == 0, said
-    return said
+    done = run(*_words({"cpus": 8, "float64": float64, "jobs": jobs}))
+    assert done.returncode == 0, done.stderr
 
 
-def _difference(study: Path, reference: Path, without: str = "nothing", run: str = RUN) -> float:
+def _difference(study: Path, reference: Path, without: str = "nothing", name: str = RUN) -> float:
     """The largest relative difference of two runs, infinite where whole numbers differ.
 
     Of each array that training changes, relative to its largest element; and of every figure.
     """
-    ours, theirs = runs.arrays(study / run), runs.arrays(reference / run)
+    ours, theirs = runs.arrays(study / name), runs.arrays(reference / name)
     assert ours.keys() == theirs.keys()
     found = [0.0]
     for key, array in ours.items():
@@ -74,14 +61,14 @@ def _difference(study: Path, reference: Path, without: str = "nothing", run: str
             found.append(0.0 if np.array_equal(array, theirs[key]) else math.inf)
         elif scale > 0 and not key.startswith(without):
             found.append(float(np.abs(array - theirs[key]).max() / scale))
-    lines = zip(runs.metrics(study / run), runs.metrics(reference / run), strict=True)
-    results = [json.loads((s / run / "result.json").read_text()) for s in (study, reference)]
+    lines = zip(runs.metrics(study / name), runs.metrics(reference / name), strict=True)
+    results = [json.loads((s / name / "result.json").read_text()) for s in (study, reference)]
     for mine, others in (*lines, tuple(results)):
         assert mine.keys() == others.keys()
-        for name in mine.keys() - {"images_per_second", "status"}:
-            if name.endswith("loss"):
-                found.append(abs(mine[name] / others[name] - 1))
-            elif mine[name] != others[name]:
+        for figure in mine.keys() - {"images_per_second", "status"}:
+            if figure.endswith("loss"):
+                found.append(abs(mine[figure] / others[figure] - 1))
+            elif mine[figure] != others[figure]:
                 found.append(math.inf)
     return max(found)
 
@@ -91,11 +78,34 @@ def _starts(study: Path) -> list[tuple[str, int, int]]:
     return [(entry["parallel"], entry["devices"], entry["processes"]) for entry in entries]
 
 
+def test_two_devices_equal_one(tmp_path, x64):
+    config = THREE_EPOCHS | {"epochs": 1}  # two steps: these cannot hang
+    for name, devices in (("one", 1), ("jit", 2), ("pmap", 2)):
+        options = {"output": str(tmp_path / name), "parallel": name.replace("one", "jit")}
+        child.train(config | options, devices=devices, network=SMALLEST)
+    for name in ("jit", "pmap"):
+        assert _difference(tmp_path / name, tmp_path / "one") < 1e-12
+        assert _starts(tmp_path / name) == [(name, 2, 1)]
+
+
+@pytest.mark.slow
+def test_the_comparison_finds_faults_of_the_divided_step(tmp_path, x64):
+    config = THREE_EPOCHS | {"epochs": 1}
+    child.train(config | {"output": str(tmp_path / "one")}, devices=1)
+    wrong = {}
+    for mutant in MUTANTS:
+        options = {"output": str(tmp_path / mutant), "parallel": "pmap"}
+        child.train(config | options, devices=2, mutant=mutant)
+        wrong[mutant] = _difference(tmp_path / mutant, tmp_path / "one")
+    print(wrong)
+    assert min(wrong.values()) > 1e-6
+
+
+@pytest.mark.slow
 def test_eight_devices_equal_one_in_float64(tmp_path):
-    def job(name: str, devices: int = 8, epochs: int = 3, **options) -> dict:
-        extra = {key: options.pop(key) for key in ("mutant", "stop_after") if key in options}
-        config = THREE_EPOCHS | {"output": str(tmp_path / name), "epochs": epochs} | options
-        return {"config": config, "devices": devices, **extra}
+    def job(name: str, devices: int = 8, stop_after: int | None = None, **options) -> dict:
+        config = THREE_EPOCHS | {"output": str(tmp_path / name)} | options
+        return {"config": config, "devices": devices, "stop_after": stop_after}
 
     _train(
         [
@@ -106,8 +116,6 @@ def test_eight_devices_equal_one_in_float64(tmp_path):
             job("moved", devices=1, stop_after=2),
             job("moved", stop_after=2),
             job("moved", devices=4, parallel="pmap"),
-            job("one epoch", devices=1, epochs=1),
-            *(job(name, epochs=1, parallel="pmap", mutant=name) for name in MUTANTS),
         ],
         float64=True,
     )
@@ -118,12 +126,9 @@ def test_eight_devices_equal_one_in_float64(tmp_path):
     # Rounding alone: some ten times what is measured.
     assert max(differences.values()) < 1e-12
     assert _starts(tmp_path / "moved") == [("jit", 1, 1), ("jit", 8, 1), ("pmap", 4, 1)]
-    # Two steps are enough to see each fault.
-    wrong = {name: _difference(tmp_path / name, tmp_path / "one epoch") for name in MUTANTS}
-    print(wrong)
-    assert min(wrong.values()) > 1e-6
 
 
+@pytest.mark.slow
 def test_eight_devices_equal_one_in_float32_for_five_steps(tmp_path):
     config = THREE_EPOCHS | {"epochs": 1, "train_examples": 5 * 128, "seeds": [0, 3]}
     _train(
@@ -143,8 +148,8 @@ def test_eight_devices_equal_one_in_float32_for_five_steps(tmp_path):
         # can jump; seed 0 jumps under jax 0.12.0, by jit (not traced). A fault shows in every seed.
         difference = functools.partial(_difference, tmp_path / name, tmp_path / "one")
         names = [f"rsgdm-seed{seed}" for seed in range(3)]
-        parameters = np.median([difference(run=run, without="opt_state") for run in names]) / eps
-        everything = np.median([difference(run=run) for run in names]) / eps
+        parameters = np.median([difference(name=name, without="opt_state") for name in names]) / eps
+        everything = np.median([difference(name=name) for name in names]) / eps
         print(name, parameters, everything)
         assert parameters < 32
         # Gradients are sums over a batch, whose terms cancel: they lose one more digit.
@@ -168,21 +173,19 @@ def _free_port() -> int:
         return probe.getsockname()[1]
 
 
-def _start_two(jobs: Callable[[int], list[dict]], *, float64: bool) -> list[subprocess.Popen[str]]:
+def _run_two(
+    jobs: Callable[[int], list[dict]], *, float64: bool
+) -> list[subprocess.CompletedProcess[str]]:
     address = {"coordinator": f"127.0.0.1:{_free_port()}", "num_processes": 2}
-    return [
-        _start(
-            {
-                "cpus": 2,
-                "float64": float64,
-                "jobs": jobs(k),
-                "processes": address | {"process_id": k},
-            }
-        )
+    tasks = [
+        {"cpus": 2, "float64": float64, "jobs": jobs(k), "processes": address | {"process_id": k}}
         for k in (0, 1)
     ]
+    with started(*_words(tasks[0])) as first, started(*_words(tasks[1])) as second:
+        return finished(first, second)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("parallel", ["jit", pytest.param("pmap", marks=pytest.mark.faults)])
 def test_two_processes_equal_one(parallel, tmp_path, x64):
     def jobs(k: int) -> list[dict]:
@@ -191,8 +194,8 @@ def test_two_processes_equal_one(parallel, tmp_path, x64):
         job = {"config": config, "devices": 4}
         return [job | {"stop_after": 2}, job | {"report": True}]
 
-    ended = _finish(*_start_two(jobs, float64=True))
-    assert [status for status, _ in ended] == [0, 0], ended
+    ended = _run_two(jobs, float64=True)
+    assert [each.returncode for each in ended] == [0, 0], ended
     child.train(THREE_EPOCHS | {"output": str(tmp_path / "one")}, devices=1)
     difference = _difference(tmp_path / "0", tmp_path / "one")
     print(parallel, "in two processes", difference)
@@ -201,8 +204,8 @@ def test_two_processes_equal_one(parallel, tmp_path, x64):
     assert (tmp_path / "0" / "report" / "table.md").exists()
     assert not (tmp_path / "1").exists()
     # Nor does it show anything.
-    assert "1 runs of 3 epochs" in ended[0][1]
-    assert "epochs" not in ended[1][1]
+    assert "1 runs of 3 epochs" in ended[0].stderr
+    assert "epochs" not in ended[1].stderr
 
 
 @pytest.mark.faults
@@ -214,8 +217,8 @@ def test_two_processes_see_a_divergence_at_the_same_step(tmp_path):
         config = THREE_EPOCHS | fault | {"output": str(tmp_path / "study")}
         return [{"config": config, "devices": 4}]
 
-    ended = _finish(*_start_two(jobs, float64=False))
-    assert [status for status, _ in ended] == [0, 0], ended
+    ended = _run_two(jobs, float64=False)
+    assert [each.returncode for each in ended] == [0, 0], ended
     result = json.loads((tmp_path / "study" / RUN / "result.json").read_text())
     assert (result["status"], result["epoch"]) == ("diverged", 1)
 
@@ -225,24 +228,26 @@ def test_two_processes_refuse_alike(tmp_path):
         changes = {"epochs": 3 + k, "output": str(tmp_path / "study")}
         return [{"config": THREE_EPOCHS | changes, "devices": 4}]
 
-    for status, said in _finish(*_start_two(jobs, float64=False)):
-        assert status == 2
-        assert "child: process 1: epochs is 4, the first process's 3\n" in said
+    for ended in _run_two(jobs, float64=False):
+        assert ended.returncode == 2
+        assert "child: process 1: epochs is 4, the first process's 3\n" in ended.stderr
     assert not (tmp_path / "study").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dying", [pytest.param(0, marks=pytest.mark.faults), 1])
 def test_a_dead_process_ends_the_other(dying, tmp_path):
     def jobs(k: int) -> list[dict]:
         job = {"config": THREE_EPOCHS | {"output": str(tmp_path / "study")}, "devices": 4}
         return [job | ({"die_after": 1} if k == dying else {})]
 
-    ended = _finish(*_start_two(jobs, float64=False))
-    assert ended[dying][0] == -signal.SIGKILL
-    status, said = ended[1 - dying]
-    assert status not in (0, -signal.SIGKILL)  # the latter: by us, at the end of its time
+    ended = _run_two(jobs, float64=False)
+    assert ended[dying].returncode == -signal.SIGKILL
+    left = ended[1 - dying]
+    assert left.returncode not in (0, -signal.SIGKILL)
     # By the failing connection, or by JAX where no sign of life is seen for a minute.
-    assert re.search(r"cannot go on without the others|distributed service detected fatal", said)
+    said = r"cannot go on without the others|distributed service detected fatal"
+    assert re.search(said, left.stderr)
 
 
 # --- What is sent.

@@ -63,6 +63,7 @@ def test_metrics(trained):
         lines = _lines(trained, run)
         assert [line["epoch"] for line in lines] == [1, 2]
         assert [line["step"] for line in lines] == [2, 4]
+        assert [line["format"] for line in lines] == [2, 2]
         assert [line["alpha"] for line in lines] == [0.5, 0.25]
         for line in lines:
             assert set(line) == {
@@ -207,7 +208,7 @@ def test_a_file_that_changed_is_another_study(tmp_path):
 
 def test_processes_may_have_a_file_at_different_places(tmp_path, monkeypatch):
     compared = []
-    monkeypatch.setattr("train.study.runner.hosts.check_alike", compared.append)
+    monkeypatch.setattr("train.study.runner.multihost.check_alike", compared.append)
     data = made_up.arrays(128, 40, (8, 8), 10)
     for place in ("one", "two"):
         (tmp_path / place).mkdir()
