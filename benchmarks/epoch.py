@@ -17,8 +17,9 @@ from benchmarks.timing import Spread, interleaved, parse, report
 from train.common.progress import Display
 from train.data.dataset import Dataset, Split
 from train.engine.epochs import Trainer
+from train.runs.settings import RunConfig
 from train.runs.store import RunFolder
-from train.study.presets import PRESETS, RunConfig, runs
+from train.study.presets import PRESETS, runs
 
 
 def made_up(examples: int) -> Dataset:

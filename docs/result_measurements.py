@@ -11,7 +11,7 @@ from result_files import measured_on
 
 from train.experiments.measurement import Numbers
 from train.report.tables import markdown_table, title_of
-from train.study.presets import RunConfig
+from train.runs.settings import RunConfig
 
 _STEPS = (1, 10, 50)  # and the last one
 _BIAS = (

@@ -17,10 +17,11 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
+from train.common.arguments import Parser, number
 from train.common.errors import InputError
 from train.report.tables import Row, StudyTable, markdown_table
 from train.runs.store import write_bytes
-from train.study.cli import Parser, number, parse
+from train.study.cli import parse
 from train.study.presets import Config
 from train.study.runner import check_study, run_study
 

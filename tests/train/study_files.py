@@ -6,7 +6,8 @@ import re
 
 from tests.train.commands import status
 from train.report import report
-from train.study.presets import PRESETS, RunConfig, runs
+from train.runs.settings import RunConfig
+from train.study.presets import PRESETS, runs
 
 RUN = "sgdm-seed0"
 FILES = ("config.json", "environment.json", "metrics.jsonl", "result.json")

@@ -15,9 +15,10 @@ from train.common.errors import InputError
 from train.report.report import build_report
 from train.runs.formats import FORMAT
 from train.runs.lock import locked
+from train.runs.settings import RunConfig
 from train.study import runner as train_study
 from train.study.cli import parse
-from train.study.presets import PRESETS, RunConfig
+from train.study.presets import PRESETS
 from train.study.runner import check_study, run_study
 
 RUNS = {"sgdm-seed0", "sgdm-seed1", "rsgdm-seed0", "rsgdm-seed1"}

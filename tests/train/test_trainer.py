@@ -18,9 +18,9 @@ from train.engine.epochs import LOOK_EVERY, Trainer
 from train.engine.optimizers import step_schedule
 from train.engine.parallel import Jit
 from train.experiments import measurement
+from train.runs.settings import RunConfig
 from train.study import runner as train_study
 from train.study.dry_run import Plan
-from train.study.presets import RunConfig
 from train.study.presets import runs as runs_of
 from train.study.runner import run_study
 

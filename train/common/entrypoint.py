@@ -57,13 +57,13 @@ def start(script: str, module: str | None = None) -> NoReturn:
 
     def main() -> int:
         try:
-            import jax  # noqa: F401
+            program = importlib.import_module(name)
         except ValueError as error:
             if not (variables := blamed(str(error))):
                 raise
             raise InputError(f"{variables}: JAX cannot be imported: {error}") from None
-        program = importlib.import_module(name)
-        importlib.import_module("train.engine.backend").configure()
+        if "jax" in sys.modules:  # a report is made without
+            importlib.import_module("train.engine.backend").configure()
         status: int = program.main()
         return status
 

@@ -29,9 +29,9 @@ from train.engine.steps import (
 from train.models import cpu_convolution
 from train.runs.checkpoints import Checkpoints
 from train.runs.formats import FORMAT
+from train.runs.settings import RunConfig
 from train.runs.store import RunFolder
 from train.runs.tensorboard import Events
-from train.study.presets import RunConfig
 
 LOOK_EVERY = 16  # steps from one look for divergence to the next
 

@@ -6,18 +6,31 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from typing import Protocol
 
 import jax
 
 from train.common.errors import InputError, LostProcessError, first_line
 from train.common.progress import say
-from train.study.presets import Config
 
 # Seconds. After the second without a sign of life JAX ends the processes that are left.
 TO_MEET, _WITHOUT_A_SIGN, _TO_PART = 300, 60, 30
 
 
-def meet(config: Config, seconds: float) -> None:
+class Processes(Protocol):
+    """Who takes part, as the options of the same names say."""
+
+    @property
+    def distributed(self) -> bool: ...
+    @property
+    def coordinator(self) -> str | None: ...
+    @property
+    def num_processes(self) -> int | None: ...
+    @property
+    def process_id(self) -> int | None: ...
+
+
+def meet(config: Processes, seconds: float) -> None:
     """Waits so long for the other processes, and hears signals meanwhile.
 
     Raises:
@@ -71,7 +84,7 @@ def _in_a_thread(call: Callable[[], None], seconds: float) -> None:
     future.result(seconds)
 
 
-def _check(config: Config) -> None:
+def _check(config: Processes) -> None:
     """Refuses an address at which JAX would crash, or wait in vain."""
     address = host, port = _address(config)
     try:
@@ -107,7 +120,7 @@ def _no_web_proxy() -> Iterator[None]:
         os.environ.update(proxies)
 
 
-def _missing(config: Config) -> str:
+def _missing(config: Processes) -> str:
     """Who has not come, as far as this process can tell."""
     if config.coordinator is None:
         return "distributed: the processes have not met"
@@ -123,6 +136,6 @@ def _missing(config: Config) -> str:
     return f"{line}process 0 is there, but not all {count} processes have come"
 
 
-def _address(config: Config) -> tuple[str, int]:
+def _address(config: Processes) -> tuple[str, int]:
     host, _, port = str(config.coordinator).rpartition(":")
     return host.strip("[]"), int(port)

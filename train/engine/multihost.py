@@ -16,8 +16,7 @@ from jax.experimental import multihost_utils
 
 from train.common.errors import InputError, LostProcessError, first_line
 from train.engine import backend
-from train.engine.meeting import TO_MEET, meet
-from train.study.presets import Config
+from train.engine.meeting import TO_MEET, Processes, meet
 
 T = TypeVar("T")
 
@@ -28,11 +27,11 @@ def is_first() -> bool:
 
 
 @contextlib.contextmanager
-def together(config: Config, *, to_meet: float = TO_MEET) -> Iterator[None]:
+def together(config: Processes, *, to_meet: float = TO_MEET) -> Iterator[None]:
     """Joins the other processes of a study, if it has any, and leaves them at the end.
 
     Args:
-      config: the study.
+      config: a study's settings.
       to_meet: seconds to wait for the others.
 
     Raises:

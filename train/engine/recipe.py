@@ -17,7 +17,7 @@ from train.engine.optimizers import ema_rate, make_optimizer, step_schedule
 from train.engine.parallel import Undivided
 from train.engine.steps import UNDIVIDED, Network, TrainStep
 from train.models.resnet import MODELS, OneValueError
-from train.study.presets import RunConfig
+from train.runs.settings import RunConfig
 
 
 @dataclasses.dataclass(frozen=True)

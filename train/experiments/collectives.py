@@ -25,11 +25,11 @@ import numpy as np
 import optax
 
 import rsgdm_optax
+from train.common.arguments import Parser
 from train.common.errors import InputError
 from train.engine.parallel import PARALLEL, devices
 from train.engine.steps import Examples, Keys, Network, Sums, TrainState, TrainStep
 from train.models.resnet import MODELS
-from train.study.cli import Parser
 
 _SHAPE = re.compile(r"([a-z]+\d+)\[([\d,]*)\]")
 _COLLECTIVE = re.compile(

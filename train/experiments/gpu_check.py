@@ -28,6 +28,7 @@ from rich.console import Console
 from rich.table import Table
 
 import rsgdm_optax
+from train.common.arguments import Parser
 from train.common.errors import InputError
 from train.common.progress import Display
 from train.data import sources
@@ -38,7 +39,6 @@ from train.engine import backend
 from train.engine.epochs import Trainer
 from train.engine.parallel import devices
 from train.runs.store import RunFolder
-from train.study.cli import Parser
 from train.study.presets import PRESETS, Config, runs
 from train.study.runner import matmul_precision
 from train.study.validation import check

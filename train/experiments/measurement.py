@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from train.common.arguments import Parser
 from train.common.errors import InputError
 from train.data.dataset import load
 from train.engine import backend
@@ -32,9 +33,10 @@ from train.engine.steps import (
 )
 from train.runs.environment import environment
 from train.runs.lock import locked
+from train.runs.settings import RunConfig
 from train.runs.store import write_json
-from train.study.cli import Parser, parse
-from train.study.presets import Config, RunConfig, runs
+from train.study.cli import parse
+from train.study.presets import Config, runs
 from train.study.runner import check_batch_size, matmul_precision
 from train.study.validation import check
 

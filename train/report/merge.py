@@ -11,8 +11,8 @@ from train.common.progress import warn
 from train.report.statistics import BASELINE
 from train.report.verdict import PRIMARY
 from train.runs.folders import contents, difference_of
+from train.runs.settings import RunConfig
 from train.runs.store import Run
-from train.study.presets import RunConfig
 
 
 @dataclasses.dataclass(frozen=True)

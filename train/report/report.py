@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from train.common.arguments import Parser, number
 from train.common.errors import InputError
 from train.common.screen import print_table, screen
 from train.report.figures import figures, write_figures
@@ -21,7 +22,6 @@ from train.report.verdict import MARGIN_POINTS, PRIMARY
 from train.runs.folders import REPORT, is_litter
 from train.runs.formats import FORMAT, check_format
 from train.runs.store import write_bytes, write_json
-from train.study.cli import Parser, number
 
 _MEASURES = ("accuracy", "loss")
 _FIGURE = re.compile(r"(train|test|validation)_(accuracy|loss)\.(png|svg)")

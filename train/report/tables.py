@@ -15,8 +15,8 @@ from train.report.statistics import (
     paired_differences,
 )
 from train.report.verdict import PRIMARY, Comparison, Pairs, compare
+from train.runs.settings import RunConfig
 from train.runs.store import Run
-from train.study.presets import RunConfig
 
 COMPARISONS_HEADER = [
     *(f"− {BASELINE}", "measure", "pairs", "difference [95 %]"),

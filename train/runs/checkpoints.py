@@ -16,16 +16,16 @@ import os
 import re
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import orbax.checkpoint as ocp
 
 from train.common.errors import InputError
 from train.common.progress import warn
-from train.engine.steps import TrainState
 from train.runs.formats import FORMAT, current
 
+State = TypeVar("State")  # a tree of arrays
 KEPT = 3  # while a run goes on; one once it is done
 _SUMS = "SHA256SUMS"
 _LINE = re.compile(r"([0-9a-f]{64})  ([^\0\n]+)\n")
@@ -46,7 +46,7 @@ class Checkpoints:
         handler = ocp.StandardCheckpointHandler(multiprocessing_options=alone)
         self._orbax = ocp.Checkpointer(handler, multiprocessing_options=alone)
 
-    def save(self, state: TrainState, metrics: list[dict[str, Any]]) -> None:
+    def save(self, state: Any, metrics: list[dict[str, Any]]) -> None:
         """Keeps the state after the last epoch of `metrics`, and drops what is too old.
 
         Raises:
@@ -79,9 +79,7 @@ class Checkpoints:
             ) from None
         self.keep(KEPT)
 
-    def restore(
-        self, template: TrainState, epochs: int
-    ) -> tuple[TrainState, list[dict[str, Any]]] | None:
+    def restore(self, template: State, epochs: int) -> tuple[State, list[dict[str, Any]]] | None:
         """The newest state that is whole, on the host, and the metrics up to it, or None.
 
         Damaged ones are renamed, with a warning.
@@ -126,9 +124,7 @@ class Checkpoints:
             else:
                 shutil.rmtree(partial, ignore_errors=True)
 
-    def _read(
-        self, path: Path, epoch: int, template: TrainState
-    ) -> tuple[TrainState, list[dict[str, Any]]]:
+    def _read(self, path: Path, epoch: int, template: State) -> tuple[State, list[dict[str, Any]]]:
         metrics = _metrics((path / "metrics.json").read_text())
         if len(metrics) != epoch:
             raise InputError(f"metrics.json has {len(metrics)} epochs")
@@ -140,7 +136,7 @@ class Checkpoints:
             if there != here:
                 raise InputError(f"{name} is {there} there and {here} here")
         leaves = [arrays[name] for name in named]
-        state: TrainState = jax.tree.unflatten(jax.tree.structure(template), leaves)
+        state: State = jax.tree.unflatten(jax.tree.structure(template), leaves)
         return state, metrics
 
     def _epochs(self) -> list[int]:
@@ -156,7 +152,7 @@ class Checkpoints:
         return self._folder / f".epoch-{epoch}.partial"
 
 
-def _named(state: TrainState) -> dict[str, Any]:
+def _named(state: Any) -> dict[str, Any]:
     """The leaves of a state by their places in it."""
     leaves = jax.tree_util.tree_leaves_with_path(state)
     return {jax.tree_util.keystr(path, simple=True, separator="."): leaf for path, leaf in leaves}

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from train.common.errors import InputError
+from train.runs.settings import RunConfig
 from train.runs.store import RunFolder, exists, mismatch, reading
-from train.study.presets import RunConfig
 
 REPORT = "report"
 _RUN_NAME = re.compile(r"[a-z_]+-seed\d+")

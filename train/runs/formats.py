@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from train.common.errors import InputError
-from train.engine.optimizers import OPTIMIZERS
 
 FORMAT = 2
 _NEEDED = object()
@@ -71,7 +70,7 @@ SETTINGS: Mapping[str, Key] = {
     "train_examples": _or_null(_whole(1)),
     "validation_examples": _whole(0, absent=0),
     "model": _text(),
-    "optimizer": _one_of(*OPTIMIZERS),
+    "optimizer": _text(),
     "seed": _whole(0),
     "epochs": _whole(1),
     "halve_every": _whole(1),

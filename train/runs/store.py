@@ -24,7 +24,7 @@ from train.runs.formats import (
     current,
     epoch_keys,
 )
-from train.study.presets import RunConfig
+from train.runs.settings import RunConfig
 
 
 def write_json(path: Path, value: Any) -> None:

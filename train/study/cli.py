@@ -3,18 +3,12 @@
 import argparse
 import dataclasses
 from collections.abc import Sequence
-from typing import Any, NamedTuple, NoReturn, get_type_hints
+from typing import Any, NamedTuple, get_type_hints
 
+from train.common.arguments import Parser, number
 from train.common.errors import InputError
 from train.engine.optimizers import OPTIMIZERS
 from train.study.presets import DEFAULT_PRESET, PRESETS, Config
-
-
-class Parser(argparse.ArgumentParser):
-    """Reports an error as one line, and by an exception of our own."""
-
-    def error(self, message: str) -> NoReturn:
-        raise InputError(f"{message}; see --help")
 
 
 class Command(NamedTuple):
@@ -121,11 +115,3 @@ def _whole(name: str, text: str) -> int:
         return int(text)
     except ValueError:
         raise InputError(f"{name}: {text!r} is not a whole number") from None
-
-
-def number(name: str, text: str) -> float:
-    """Reads a number, or raises `InputError`."""
-    try:
-        return float(text)
-    except ValueError:
-        raise InputError(f"{name}: {text!r} is not a number") from None

@@ -20,8 +20,9 @@ from train.report.report import Report, build_report
 from train.runs.environment import environment
 from train.runs.folders import check_same_study
 from train.runs.lock import locked
+from train.runs.settings import RunConfig, dataset_identity
 from train.runs.store import RunFolder
-from train.study.presets import Config, RunConfig, dataset_identity, runs
+from train.study.presets import Config, runs
 from train.study.validation import check
 
 DAY = 86_400.0  # seconds
