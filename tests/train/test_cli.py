@@ -206,11 +206,20 @@ def test_program_as_a_script(tmp_path):
     ],
 )
 def test_interruption(number, status, model, moment, delay, tmp_path):
-    options = ["--preset", "demo", "--model", model, "--epochs", "100000"]
+    options = [
+        "--preset",
+        "demo",
+        "--model",
+        model,
+        "--epochs",
+        "100000",
+        "--train-examples",
+        "256",
+    ]
     options += ["--output", str(tmp_path / "study")]
-    environment = os.environ | {"JAX_ENABLE_COMPILATION_CACHE": "false"}
+    environment = dict(os.environ)
     if not moment.startswith("epoch"):
-        environment["JAX_LOG_COMPILES"] = "1"
+        environment |= {"JAX_ENABLE_COMPILATION_CACHE": "false", "JAX_LOG_COMPILES": "1"}
     process = subprocess.Popen(
         [sys.executable, "train/cifar.py", *options],
         cwd=ROOT,

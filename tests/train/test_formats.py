@@ -169,7 +169,7 @@ VALUES = [
     ("config.json", "epochs", 2.0, "a whole number of 1 or more"),
     ("config.json", "epochs", None, "a whole number of 1 or more"),
     ("config.json", "data", 5, "a text"),
-    ("config.json", "optimizer", ["sgdm"], "sgdm, rsgdm, rsgdm_compact, nesterov, sgd, adam"),
+    ("config.json", "optimizer", ["sgdm"], "a text"),
     ("config.json", "decay", 1, "a number in [0, 1)"),
     ("config.json", "augment", "yes", "true or false"),
     ("config.json", "train_examples", 0, "a whole number of 1 or more, or null"),
