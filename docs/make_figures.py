@@ -5,11 +5,17 @@ from pathlib import Path
 
 import numpy as np
 
-from rsgdm_optax import analysis
+from rsgdm_optax import analysis, linear
 from train.report.drawing import GREY, STYLES, Axes, Figure, drawing, render
 from train.runs.store import write_bytes
 
 DECAY = 0.9
+METHODS = {
+    "sgd": lambda _: linear.sgd(),
+    "sgdm": linear.sgdm,
+    "nesterov": linear.nesterov,
+    "rsgdm": linear.rsgdm,
+}
 
 
 def rise_turn_fall() -> np.ndarray:
@@ -43,7 +49,7 @@ def weights() -> Figure:
         colour, _ = STYLES[method]
         # Nesterov's hollow squares leave RSGDM's points visible where the two agree.
         hollow = method == "nesterov"
-        w = analysis.gradient_weights(method, DECAY, steps)
+        w = METHODS[method](DECAY).weights(steps)
         axes.plot(
             i,
             w,
@@ -86,7 +92,7 @@ def frequency() -> Figure:
     f = np.geomspace(1e-3, 0.5, 400)
     for method in ("sgd", "sgdm", "rsgdm"):
         colour, dashes = STYLES[method]
-        response = analysis.frequency_response(method, DECAY, f)
+        response = METHODS[method](DECAY).frequency_response(f)
         label = "rsgdm, nesterov" if method == "rsgdm" else method
         gain.loglog(f, np.abs(response), color=colour, linestyle=dashes, label=label)
         delay.semilogx(f, -np.angle(response) / (2 * np.pi * f), color=colour, linestyle=dashes)
@@ -103,13 +109,13 @@ def stability() -> Figure:
     figure, (axes,) = _axes()
     decays = np.linspace(0, 0.98, 200)
     for method in ("sgdm", "rsgdm", "sgd"):
-        limit = np.array([analysis.stability_limit(method, decay) for decay in decays])
+        limit = np.array([METHODS[method](decay).stability_limit for decay in decays])
         colour, dashes = STYLES[method]
         label = "rsgdm, nesterov" if method == "rsgdm" else method
         axes.semilogy(decays, limit, color=colour, linestyle=dashes, label=label)
         axes.fill_between(decays, 1, limit, color=colour, alpha=0.08, linewidth=0)
     for method in ("sgdm", "rsgdm"):
-        limit = analysis.stability_limit(method, DECAY)
+        limit = METHODS[method](DECAY).stability_limit
         axes.plot(DECAY, limit, "o", color=STYLES[method][0], markersize=4)
         axes.annotate(
             f"{limit:.4g}", (DECAY, limit), (5, -9), textcoords="offset points", fontsize=8

@@ -1,6 +1,7 @@
 """RSGDM, momentum corrected by the gradient's change, for Optax."""
 
-from rsgdm_optax import analysis, convert
+import typing as _typing
+
 from rsgdm_optax._baselines import nesterov, sgdm
 from rsgdm_optax._compact import ScaleByRsgdmCompactState, scale_by_rsgdm_compact
 from rsgdm_optax._rsgdm import ScaleByRsgdmState, rsgdm, scale_by_rsgdm
@@ -11,10 +12,22 @@ __all__ = [
     "ScaleByRsgdmCompactState",
     "ScaleByRsgdmState",
     "analysis",
-    "convert",
+    "linear",
     "nesterov",
     "rsgdm",
     "scale_by_rsgdm",
     "scale_by_rsgdm_compact",
     "sgdm",
 ]
+
+if _typing.TYPE_CHECKING:
+    from rsgdm_optax import analysis, linear
+else:
+
+    def __getattr__(name):
+        # Imported when used: training needs neither.
+        if name in ("analysis", "linear"):
+            import importlib
+
+            return importlib.import_module(f"rsgdm_optax.{name}")
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,21 +1,7 @@
-r"""What SGD, SGDM, Nesterov momentum and RSGDM do to a sequence of gradients.
+r"""The terms of section 2 of the paper: the bias of the average, and of the corrected one.
 
-Each method is a linear filter: its update after :math:`t` steps is a weighted
-sum of the gradients so far. This module gives the filters in closed form, in
-NumPy float64, for the EMA forms
-
-=============  ==========================================================
-``method``     update (neither negated nor scaled by a learning rate)
-=============  ==========================================================
-``"sgd"``      :math:`g_t`
-``"sgdm"``     :math:`m_t = \beta m_{t-1} + (1-\beta) g_t`
-``"nesterov"`` :math:`N_t = \beta m_t + (1-\beta) g_t`
-``"rsgdm"``    :math:`n_t = m_t + \beta z_t`, with :math:`\Delta g_1 = 0`
-=============  ==========================================================
-
-RSGDM is Nesterov momentum without its first gradient, so the two differ in
-`gradient_weights` and `bias_terms`, which look at a finite number of steps, and agree
-wherever the start is forgotten: lag, noise, frequencies, stability.
+Weights of past gradients, lag, noise and stability, of these methods and others, are in
+`rsgdm_optax.linear`.
 
 Reference: section 2 of the paper (see `rsgdm_optax.scale_by_rsgdm`); the
 derivations are in docs/theory.md.
@@ -28,222 +14,11 @@ import numpy as np
 import numpy.typing as npt
 from jax.typing import ArrayLike
 
-from rsgdm_optax._family import METHODS, place
+from rsgdm_optax._arguments import read_decay
 
-__all__ = [
-    "METHODS",
-    "BiasTerms",
-    "bias_terms",
-    "frequency_response",
-    "gradient_weights",
-    "lag",
-    "noise_gain",
-    "stability_limit",
-]
+__all__ = ["BiasTerms", "bias_terms"]
 
 Array = npt.NDArray[Any]
-
-
-def gradient_weights(method: str, decay: ArrayLike, steps: int) -> Array:
-    r"""The weight of each past gradient in the update after `steps` steps.
-
-    .. math::
-
-      h_i = \nu (1-\beta) \beta^{t-i} + (1-\nu) [i = t],
-
-    with ν = 0 for SGD, 1 for SGDM and β for Nesterov and RSGDM; but for RSGDM
-    :math:`h_1 = 0` if :math:`t \ge 2`, and :math:`h_1 = 1-\beta` if :math:`t = 1`.
-
-    Args:
-      method: one of `METHODS`.
-      decay: β, a real number in [0, 1).
-      steps: t, a whole number of 1 or more.
-
-    Returns:
-      Float64 of shape (steps,): the weight of g₁ first, of g_t last.
-
-    Raises:
-      ValueError: if an argument is not as described.
-
-    Memory:
-      Twice the result.
-
-    Example:
-      >>> from rsgdm_optax import analysis
-      >>> print(analysis.gradient_weights("sgdm", 0.5, steps=4))
-      [0.0625 0.125  0.25   0.5   ]
-      >>> print(analysis.gradient_weights("rsgdm", 0.5, steps=4))
-      [0.     0.0625 0.125  0.75  ]
-
-    References:
-      Equation (4) of the paper for SGDM; theory.md, section 1, for RSGDM.
-    """
-    beta, nu = place(method, decay)
-    if isinstance(steps, bool) or not isinstance(steps, int | np.integer) or steps < 1:
-        raise ValueError(f"steps must be a whole number of 1 or more, got {steps!r}.")
-    weights = nu * (1 - beta) * beta ** np.arange(steps - 1, -1, -1.0)
-    weights[-1] += 1 - nu
-    if method == "rsgdm":
-        weights[0] = 1 - beta if steps == 1 else 0.0
-    return np.asarray(weights)
-
-
-def lag(method: str, decay: ArrayLike) -> float:
-    r"""How many steps the update trails behind a gradient that grows linearly.
-
-    .. math::
-
-      \sum_k k h_k = \frac{\beta}{1-\beta} \text{ for SGDM}, \qquad
-      \frac{\beta^2}{1-\beta} \text{ for Nesterov and RSGDM},
-
-    once the start is forgotten; :math:`h_k` is the weight of the gradient of
-    :math:`k` steps ago.
-
-    Args:
-      method: one of `METHODS`.
-      decay: β, a real number in [0, 1).
-
-    Returns:
-      The lag in steps.
-
-    Raises:
-      ValueError: if an argument is not as described.
-
-    Memory:
-      None.
-
-    Example:
-      >>> from rsgdm_optax import analysis
-      >>> print(f"{analysis.lag('sgdm', 0.9):.1f} {analysis.lag('rsgdm', 0.9):.1f}")
-      9.0 8.1
-
-    References:
-      Section 2 of the paper names the lag; theory.md, section 4, derives it.
-    """
-    beta, nu = place(method, decay)
-    return nu * beta / (1 - beta)
-
-
-def noise_gain(method: str, decay: ArrayLike) -> float:
-    r"""The variance of the update, where the gradient is white noise of variance 1.
-
-    .. math::
-
-      \sum_k h_k^2 = \frac{1-\beta}{1+\beta} \text{ for SGDM}, \qquad
-      (1-\beta^2)^2 + \frac{(1-\beta) \beta^4}{1+\beta} \text{ for Nesterov and RSGDM},
-
-    once the start is forgotten.
-
-    Args:
-      method: one of `METHODS`.
-      decay: β, a real number in [0, 1).
-
-    Returns:
-      The variance, between 0 and 1.
-
-    Raises:
-      ValueError: if an argument is not as described.
-
-    Memory:
-      None.
-
-    Example:
-      >>> from rsgdm_optax import analysis
-      >>> print(f"{analysis.noise_gain('sgdm', 0.9):.4f}")
-      0.0526
-      >>> print(f"{analysis.noise_gain('rsgdm', 0.9):.4f}")
-      0.0706
-
-    References:
-      theory.md, section 4.
-    """
-    beta, nu = place(method, decay)
-    return (1 - nu * beta) ** 2 + nu**2 * (1 - beta) * beta**2 / (1 + beta)
-
-
-def frequency_response(method: str, decay: ArrayLike, frequencies: npt.ArrayLike) -> Array:
-    r"""What becomes of a gradient that oscillates.
-
-    .. math::
-
-      H(f) = \sum_k h_k e^{-2\pi i f k} = 1 - \nu + \nu \frac{1-\beta}{1 - \beta e^{-2\pi i f}},
-
-    with :math:`\nu` = 0 for SGD, 1 for SGDM and :math:`\beta` for Nesterov and
-    RSGDM, once the start is forgotten. Gradients :math:`e^{2\pi i f t}` give
-    updates :math:`H(f) e^{2\pi i f t}`.
-
-    Args:
-      method: one of `METHODS`.
-      decay: β, a real number in [0, 1).
-      frequencies: real numbers of any shape, in cycles a step; 0.5 flips the sign
-        every step.
-
-    Returns:
-      Complex128 of the frequencies' shape: the modulus is the gain, the
-      argument (radians) the lead of the phase, negative if the update is late.
-
-    Raises:
-      ValueError: if an argument is not as described.
-
-    Memory:
-      The result and temporaries of its size.
-
-    Example:
-      >>> import numpy as np
-      >>> from rsgdm_optax import analysis
-      >>> print(np.abs(analysis.frequency_response("sgdm", 0.9, [0.0, 0.5])).round(4))
-      [1.     0.0526]
-      >>> print(np.abs(analysis.frequency_response("rsgdm", 0.9, [0.0, 0.5])).round(4))
-      [1.     0.1474]
-
-    References:
-      theory.md, section 4.
-    """
-    beta, nu = place(method, decay)
-    f = np.asarray(frequencies)
-    if not (jnp.issubdtype(f.dtype, jnp.floating) or jnp.issubdtype(f.dtype, jnp.integer)):
-        raise ValueError(f"frequencies must be real numbers, got dtype {f.dtype}.")
-    turn = np.exp(-2j * np.pi * f.astype(np.float64))
-    return np.asarray(1 - nu + nu * (1 - beta) / (1 - beta * turn))
-
-
-def stability_limit(method: str, decay: ArrayLike) -> float:
-    r"""The learning rate times curvature below which a quadratic is descended.
-
-    On :math:`\tfrac12 \lambda \theta^2` with learning rate :math:`\alpha`, the
-    parameters stay bounded for :math:`\alpha\lambda` below
-
-    .. math::
-
-      2 \text{ (SGD)}, \qquad \frac{2(1+\beta)}{1-\beta} \text{ (SGDM)}, \qquad
-      \frac{2(1+\beta)}{(1-\beta)(1+2\beta)} \text{ (Nesterov, RSGDM)}.
-
-    Args:
-      method: one of `METHODS`.
-      decay: β, a real number in [0, 1).
-
-    Returns:
-      The limit of αλ; α is the learning rate of the EMA form.
-
-    Raises:
-      ValueError: if an argument is not as described.
-
-    Memory:
-      None.
-
-    Example:
-      >>> from rsgdm_optax import analysis
-      >>> print(f"{analysis.stability_limit('sgdm', 0.9):.2f}")
-      38.00
-      >>> print(f"{analysis.stability_limit('rsgdm', 0.9):.2f}")
-      13.57
-
-    References:
-      theory.md, section 8.
-    """
-    beta, nu = place(method, decay)
-    # 1 + β(1−2ν), without the cancellation near β = 1.
-    return 2 * (1 + beta) / ((1 - beta) + 2 * beta * (1 - nu))
 
 
 class BiasTerms(NamedTuple):
@@ -308,7 +83,7 @@ def bias_terms(gradients: npt.ArrayLike, decay: ArrayLike) -> BiasTerms:
     References:
       Section 2 of the paper; theory.md, section 5.
     """
-    beta, _ = place("rsgdm", decay)
+    beta = read_decay(decay)
     g = np.asarray(gradients)
     if g.ndim == 0 or len(g) == 0 or not jnp.issubdtype(g.dtype, jnp.number):
         raise ValueError(

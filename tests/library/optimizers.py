@@ -9,7 +9,7 @@ import numpy as np
 import optax
 
 import rsgdm_optax
-from rsgdm_optax import convert
+from rsgdm_optax import linear
 from tests.library import reference
 
 RATE = 0.1
@@ -19,8 +19,12 @@ TOLERANCE = 16 * np.finfo(np.float32).eps  # gradients are up to about 3
 
 
 def _qhm(learning_rate: Any, decay: Any = DECAY, accumulator_dtype: Any = None) -> Any:
-    form = convert.Qhm(learning_rate, decay, nu=0.7)
-    return form.transformation(accumulator_dtype=accumulator_dtype)
+    return linear.qhm(decay, nu=0.7).transformation(learning_rate, accumulator_dtype)
+
+
+def _linear_rsgdm(learning_rate: Any, decay: Any = DECAY, accumulator_dtype: Any = None) -> Any:
+    # Its first gradient has weights of its own.
+    return linear.rsgdm(decay).transformation(learning_rate, accumulator_dtype)
 
 
 # Every transformation there is. name: (factory of learning rate, decay and accumulator_dtype;
@@ -30,7 +34,8 @@ OPTIMIZERS = {
     "rsgdm_compact": (functools.partial(rsgdm_optax.rsgdm, compact=True), reference.rsgdm),
     "sgdm": (rsgdm_optax.sgdm, reference.sgdm),
     "nesterov": (rsgdm_optax.nesterov, reference.nesterov),
-    "qhm": (_qhm, functools.partial(reference.qhm, nu=0.7)),
+    "linear_rsgdm": (_linear_rsgdm, reference.rsgdm),
+    "linear_qhm": (_qhm, functools.partial(reference.qhm, nu=0.7)),
 }
 # The other start, which is in the numbers alone.
 _starts_at_zero = functools.partial(reference.rsgdm, first_difference="gradient")

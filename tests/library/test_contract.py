@@ -261,9 +261,11 @@ def test_tree_get(name):
     state = optimizer.init(gradients[0])
     for g in gradients:
         _, state = optimizer.update(g, state)
-    field = "c" if name.startswith("rsgdm_compact") else "m"
+    field = {"rsgdm_compact": "c", "rsgdm_compact_gradient": "c"}.get(name, "m")
+    if name.startswith("linear"):
+        field = "s"
     chex.assert_trees_all_equal_shapes(optax.tree.get(state, field), gradients[0])
-    if name.startswith("rsgdm"):
+    if name.startswith(("rsgdm", "linear")):
         assert int(optax.tree.get(state, "count")) == STEPS
     if name == "rsgdm":
         chex.assert_trees_all_equal(optax.tree.get(state, "previous_gradient"), gradients[-1])

@@ -7,14 +7,23 @@ import pytest
 
 import rsgdm_optax
 
-MODULES = (rsgdm_optax, rsgdm_optax.analysis, rsgdm_optax.convert)
+MODULES = (rsgdm_optax, rsgdm_optax.analysis, rsgdm_optax.linear)
+# The methods of the family, each a line of mathematics and a reference.
+CONSTRUCTORS = {
+    name
+    for name, member in vars(rsgdm_optax.linear).items()
+    if getattr(member, "__module__", "") == "rsgdm_optax.linear._methods"
+}
 PUBLIC = {
     f"{module.__name__}.{name}": getattr(module, name)
     for module in MODULES
     for name in module.__all__
-    if name != "METHODS"
 }
-FUNCTIONS = [name for name, member in PUBLIC.items() if inspect.isfunction(member)]
+FUNCTIONS = [
+    name
+    for name, member in PUBLIC.items()
+    if inspect.isfunction(member) and name.rpartition(".")[2] not in CONSTRUCTORS
+]
 TRANSFORMATIONS = [name for name in FUNCTIONS if name.count(".") == 1]
 STATES = [rsgdm_optax.ScaleByRsgdmState, rsgdm_optax.ScaleByRsgdmCompactState]
 
@@ -31,7 +40,7 @@ def test_examples_run(name):
         return
     tests = doctest.DocTestFinder(recurse=False).find(PUBLIC[name], globs={})
     examples = sum(len(test.examples) for test in tests)
-    assert examples > 0 or name.endswith(("State", "BiasTerms"))
+    assert examples > 0 or inspect.isclass(PUBLIC[name]) or name.split(".")[-1] in CONSTRUCTORS
     for test in tests:
         assert doctest.DocTestRunner().run(test).failed == 0
 

@@ -1,0 +1,65 @@
+"""The updates of any linear momentum method, from one buffer."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from rsgdm_optax._arguments import Number
+from rsgdm_optax._average import average, times
+from rsgdm_optax._leafwise import Rule, leafwise
+
+
+class LinearMomentumState(NamedTuple):
+    """State of `LinearMomentum.transformation`, its learning rate's apart."""
+
+    count: jax.Array  # type: ignore[assignment]  # steps taken so far (t), shape (), int32
+    s: optax.Updates  # the past gradients' part of the next update, s_t; mirrors the parameters
+
+
+def scale_by_weights(
+    pole: Number,
+    newest: tuple[Number, Number],
+    first: tuple[Number, Number] | None,
+    accumulator_dtype: np.dtype[Any] | None,
+) -> optax.GradientTransformationExtraArgs:
+    """n_t = h_0·g_t + s_{t−1} and s_t = β·s_{t−1} + h_1·g_t, where the first step may differ."""
+    now, then = newest
+    share = then / (1 - pole)  # h_1 = (1−β)·share: s is an average of share·g
+    # n_t = (h_0 − h_1/β)·g_t + s_t/β reads only the new buffer, so that it may take the old one's
+    # memory. Where β is small it would lose digits.
+    reads_new = (
+        (isinstance(pole, float) and isinstance(now, float) and isinstance(then, float))
+        and pole > 0
+        and abs(then) <= pole * abs(now)
+    )
+
+    def own_weight(weights: tuple[Number, Number]) -> Number:
+        """Of g_t in n_t, besides the buffer's."""
+        return weights[0] - weights[1] / pole if reads_new else weights[0]
+
+    def rule_at(count: Any) -> Rule:
+        own = own_weight(newest)
+        if first is not None:
+            own = jnp.where(count == 0, own_weight(first), own)
+
+        def rule(g: jax.Array, s: jax.Array) -> tuple[jax.Array, jax.Array]:
+            new = average(s, _product(share, g), pole)
+            if first is not None:
+                # s is 0 in the first step: where nothing of g₁ stays, it stays itself.
+                stays = isinstance(first[1], float) and first[1] == 0
+                new = jnp.where(count == 0, s if stays else times(first[1], g), new)
+            rest = times(1 / pole, new) if reads_new else s
+            return _product(own, g) + rest, new
+
+        return rule
+
+    return leafwise(LinearMomentumState, rule_at, accumulator_dtype)
+
+
+def _product(weight: Number, g: jax.Array) -> jax.Array:
+    """weight·g; 0 for the number 0, even if a gradient is not finite."""
+    is_zero = isinstance(weight, float) and weight == 0
+    return jnp.zeros_like(g) if is_zero else times(weight, g)

@@ -1,0 +1,395 @@
+"""Each method of the family beside its own recursion, first steps included, and beside optax's."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import rsgdm_optax
+from rsgdm_optax import linear
+from rsgdm_optax.linear import LinearMomentum
+from tests.library import reference
+
+STEPS = 14
+
+
+def ema(gradients, decay):
+    return list(reference.sgdm(gradients, decay))
+
+
+def corrected(gradients, decay, c, previous):
+    """Algorithm 1 with the weight c on z; `previous` is g₀, or None for Δg₁ = 0."""
+    m = z = 0.0
+    for g in gradients:
+        m = decay * m + (1 - decay) * g
+        z = decay * z + (1 - decay) * (0.0 if previous is None else g - previous)
+        previous = g
+        yield m + c * z
+
+
+def torch_sgd(gradients, momentum, dampening, nesterov):
+    buffer = None
+    for g in gradients:
+        buffer = g if buffer is None else momentum * buffer + (1 - dampening) * g
+        yield g + momentum * buffer if nesterov else buffer
+
+
+def pid(gradients, momentum, integral, derivative, dampening):
+    """The authors' loop: the buffer of the previous gradient is zero until step two fills it."""
+    i_buffer = d_buffer = stored = None
+    for g in gradients:
+        if i_buffer is None:
+            i_buffer, d_buffer, stored = g, 0.0, 0.0
+        else:
+            i_buffer = momentum * i_buffer + (1 - dampening) * g
+            d_buffer = momentum * d_buffer + (1 - momentum) * (g - stored)
+            stored = g
+        yield g + integral * i_buffer + derivative * d_buffer
+
+
+def pid_paper(gradients, momentum, derivative):
+    v = d = previous = 0.0
+    for g in gradients:
+        v = momentum * v + g
+        d = momentum * d + (1 - momentum) * (g - previous)
+        previous = g
+        yield v + derivative * d
+
+
+def mars(gradients, b1, gamma):
+    m = previous = 0.0
+    for g in gradients:
+        m = b1 * m + (1 - b1) * (g + gamma * b1 / (1 - b1) * (g - previous))
+        previous = g
+        yield m
+
+
+def lion(gradients, b1, b2):
+    m = 0.0
+    for g in gradients:
+        yield b1 * m + (1 - b1) * g
+        m = b2 * m + (1 - b2) * g
+
+
+def grokfast(gradients, decay, weight):
+    h = gradients[0]
+    for g in gradients:
+        h = decay * h + (1 - decay) * g
+        yield g + weight * h
+
+
+def gpa(gradients, mu_x, mu_y):
+    """Steps of y at learning rate 1, which `gradients` are taken to be evaluated at."""
+    x = z = y = 0.0
+    for g in gradients:
+        z = z - g
+        x = mu_x * x + (1 - mu_x) * z
+        before, y = y, mu_y * x + (1 - mu_y) * z
+        yield before - y
+
+
+def aggmo(gradients, momentum):
+    v = 0.0
+    for g in gradients:
+        v = momentum * v + g
+        yield (g + v) / 2
+
+
+def ogda(gradients, weight):
+    previous = gradients[0]
+    for g in gradients:
+        yield g + weight * (g - previous)
+        previous = g
+
+
+# name: (the method, its recursion over a list of gradients)
+METHODS = {
+    "sgd": (linear.sgd(), list),
+    "sgdm": (linear.sgdm(0.8), functools.partial(ema, decay=0.8)),
+    "nesterov": (linear.nesterov(0.8), functools.partial(reference.nesterov, decay=0.8)),
+    "qhm": (linear.qhm(0.8, 0.3), functools.partial(reference.qhm, decay=0.8, nu=0.3)),
+    "qhm, no memory": (linear.qhm(0.0, 0.3), functools.partial(reference.qhm, decay=0.0, nu=0.3)),
+    "qhm, nu above 1": (linear.qhm(0.5, 1.7), functools.partial(reference.qhm, decay=0.5, nu=1.7)),
+    "pid": (linear.pid(0.9, 5, 10, 0.1), lambda g: pid(g, 0.9, 5, 10, 0.1)),
+    "pid, no dampening": (linear.pid(0.5, 2, 3), lambda g: pid(g, 0.5, 2, 3, 0.0)),
+    "pid, no momentum": (linear.pid(0.0), list),
+    "pid_paper": (linear.pid_paper(0.9, 3), lambda g: pid_paper(g, 0.9, 3)),
+    "mars": (linear.mars(0.95, 0.025), lambda g: mars(g, 0.95, 0.025)),
+    "lion": (linear.lion(0.9, 0.99), lambda g: lion(g, 0.9, 0.99)),
+    "lion, c below 0": (linear.lion(0.9, 0.5), lambda g: lion(g, 0.9, 0.5)),
+    "adan": (linear.adan(0.9), lambda g: corrected(g, 0.9, 0.9, None)),
+    "adan, weight 1 - b2": (linear.adan(0.9, 0.1), lambda g: corrected(g, 0.9, 0.1, None)),
+    "grokfast": (linear.grokfast(0.98, 2), lambda g: grokfast(g, 0.98, 2)),
+    "gpa": (linear.gpa(0.9, 0.8), lambda g: gpa(g, 0.9, 0.8)),
+    "aggmo": (linear.aggmo(0.9), lambda g: aggmo(g, 0.9)),
+    "ogda": (linear.ogda(), lambda g: ogda(g, 1.0)),
+    "ogda, half": (linear.ogda(0.5), lambda g: ogda(g, 0.5)),
+}
+for _c in (None, 0.0, 2.0, 4.0, 9.0, -0.3):
+    for _option, _g0 in (("zero", None), ("gradient", 0.0)):
+        METHODS[f"rsgdm, c {_c}, {_option}"] = (
+            linear.rsgdm(0.9, _c, _option),
+            functools.partial(corrected, decay=0.9, c=0.9 if _c is None else _c, previous=_g0),
+        )
+for _arguments in ((0.9, 0.0, False), (0.9, 0.5, False), (0.9, 0.9, False), (0.9, 0.0, True)):
+    _mu, _tau, _nesterov = _arguments
+    METHODS[f"heavy_ball {_arguments}"] = (
+        linear.heavy_ball(_mu, _tau, nesterov=_nesterov),
+        functools.partial(torch_sgd, momentum=_mu, dampening=_tau, nesterov=_nesterov),
+    )
+
+
+def _responses(recursion):
+    """Column i−1: the updates if g_i is 1 and the others are 0."""
+    return np.stack([list(recursion(list(column))) for column in np.eye(STEPS)], axis=1)
+
+
+def _weights(method):
+    rows = np.zeros((STEPS, STEPS))
+    for t in range(1, STEPS + 1):
+        rows[t - 1, :t] = method.weights(t)
+    return rows
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_weights_are_the_recursions(name):
+    method, recursion = METHODS[name]
+    error = np.abs(_weights(method) - _responses(recursion)).max()
+    assert error <= 2e-15 * method.gain * (1 + abs(method.correction))
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_transformation_takes_the_recursions_steps(name, x64):
+    method, recursion = METHODS[name]
+    gradients = np.random.default_rng(0).standard_normal((60, 3))
+    wanted = -0.3 * np.stack(list(recursion(list(gradients))))
+    updates = _updates(method.transformation(0.3), gradients)
+    np.testing.assert_allclose(updates, wanted, rtol=0, atol=1e-14 * np.abs(wanted).max())
+
+
+def _updates(transformation, gradients):
+    def step(state, g):
+        return transformation.update(g, state)[::-1]
+
+    gradients = jnp.asarray(gradients)
+    loop = jax.jit(lambda g: jax.lax.scan(step, transformation.init(g[0]), g)[1])
+    return np.asarray(loop(gradients))
+
+
+# Public implementations, each as it stands, beside the method that it is.
+PUBLIC = {
+    "optax.sgd": (optax.sgd(-1.0), linear.sgd()),
+    "optax.sgd, momentum": (optax.sgd(-1.0, 0.9), linear.heavy_ball(0.9)),
+    "optax.sgd, nesterov": (
+        optax.sgd(-1.0, 0.9, nesterov=True),
+        linear.heavy_ball(0.9, nesterov=True),
+    ),
+    "optax.ema": (optax.ema(0.9, debias=False), linear.sgdm(0.9)),
+    "optax.optimistic_gradient_descent": (
+        optax.optimistic_gradient_descent(-1.0, 1.0, 0.7),
+        linear.ogda(0.7),
+    ),
+    "fact 9": (
+        optax.chain(optax.scale_by_optimistic_gradient(1.0, 0.9), optax.ema(0.9, debias=False)),
+        linear.rsgdm(0.9),
+    ),
+    "fact 9, any weight": (
+        optax.chain(optax.scale_by_optimistic_gradient(1.0, 4.0), optax.ema(0.9, debias=False)),
+        linear.rsgdm(0.9, 4.0),
+    ),
+    "sgdm": (rsgdm_optax.sgdm(-1.0, 0.9), linear.sgdm(0.9)),
+    "nesterov": (rsgdm_optax.nesterov(-1.0, 0.9), linear.nesterov(0.9)),
+    "rsgdm": (rsgdm_optax.scale_by_rsgdm(0.9), linear.rsgdm(0.9)),
+    "rsgdm_compact": (rsgdm_optax.scale_by_rsgdm_compact(0.9), linear.rsgdm(0.9)),
+    "rsgdm, gradient": (
+        rsgdm_optax.scale_by_rsgdm(0.9, first_difference="gradient"),
+        linear.nesterov(0.9),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_public_implementations(name, x64):
+    transformation, method = PUBLIC[name]
+    updates = _updates(transformation, np.eye(STEPS))
+    np.testing.assert_allclose(updates, _weights(method), rtol=0, atol=2e-14)
+
+
+def test_adans_numerator_in_optax(x64):
+    # A large eps makes the denominator a constant. With b1 = b2 debiasing divides both parts alike.
+    # optax's weight is 1 − b2; the paper's would be b2.
+    updates = 1e12 * _updates(optax.scale_by_adan(0.9, 0.9, 0.5, eps=1e12), np.eye(STEPS))
+    debias = (1 - 0.9 ** np.arange(1, STEPS + 1))[:, None]
+    ours = _weights(linear.adan(0.9, 1 - 0.9))
+    np.testing.assert_allclose(updates * debias, ours, rtol=0, atol=1e-10)
+    assert np.abs(updates * debias - _weights(linear.adan(0.9))).max() > 0.05
+
+
+def test_lions_interpolation_in_optax(x64):
+    # The sign of the update is that of ours, on gradients that flip often.
+    gradients = np.random.default_rng(0).standard_normal((60, 100))
+    updates = _updates(optax.scale_by_lion(0.9, 0.99), gradients)
+    ours = _updates(linear.lion(0.9, 0.99).transformation(-1.0), gradients)
+    np.testing.assert_array_equal(updates, np.sign(ours))
+    # And the average behind it, from the state.
+    transformation = optax.scale_by_lion(0.9, 0.99)
+    state = transformation.init(jnp.zeros(100))
+    for g in gradients:
+        _, state = transformation.update(jnp.asarray(g), state)
+    averages = _updates(linear.sgdm(0.99).transformation(-1.0), gradients)
+    np.testing.assert_allclose(state.mu, averages[-1], rtol=0, atol=1e-15)
+
+
+def test_muons_first_stage_in_optax(x64):
+    # With the polynomial x ↦ x in place of Newton-Schulz's, Muon's update is its first stage,
+    # divided by its norm: β·m_t/(1 − β^{t+1}) + (1−β)·g_t/(1 − β^t), Nesterov momentum but for the
+    # debiasing, which fades.
+    beta, steps = 0.8, 160
+    gradients = np.random.default_rng(0).standard_normal((steps, 3, 2))
+    muon = optax.contrib.scale_by_muon(beta=beta, ns_coeffs=(1.0, 0.0, 0.0), eps=0.0)
+    updates = _updates(muon, gradients)
+    ours = _updates(linear.nesterov(beta).transformation(-1.0), gradients)
+
+    def unit(x):
+        return x / np.linalg.norm(x, axis=(1, 2), keepdims=True)
+
+    off = np.abs(unit(updates) - unit(ours)).max(axis=(1, 2))
+    assert off[-1] < 1e-12
+    t = np.arange(1, steps + 1)[:, None, None]
+    m = np.stack(ema(gradients, beta))
+    debiased = beta * m / (1 - beta ** (t + 1)) + (1 - beta) * gradients / (1 - beta**t)
+    np.testing.assert_allclose(unit(updates), unit(debiased), rtol=0, atol=1e-12)
+
+
+def test_gpa_at_y_is_qhm():
+    gradients = list(np.random.default_rng(0).standard_normal(30))
+    wanted = list(reference.qhm(gradients, 0.9, 0.8))
+    np.testing.assert_allclose(list(gpa(gradients, 0.9, 0.8)), wanted, rtol=0, atol=1e-14)
+
+
+def test_every_constructor_is_tested():
+    made = {name for name in linear.__all__ if name[0].islower()}
+    functions = {
+        *("best_tuning", "convergence_rate", "convert", "expected_loss", "identify"),
+        *("impulse_response", "stationary_variance"),
+    }
+    assert {name.split(",")[0].split(" ")[0] for name in METHODS} == made - functions
+
+
+def test_traced_hyperparameters():
+    gradients = jnp.asarray(np.random.default_rng(0).standard_normal((20, 3)), jnp.float32)
+    makers = {
+        "sgdm": linear.sgdm,
+        "nesterov": linear.nesterov,
+        "rsgdm": lambda x: linear.rsgdm(x, 2 * x),
+        "qhm": lambda x: linear.qhm(x, x / 2),
+        "heavy_ball": lambda x: linear.heavy_ball(x, nesterov=True),
+        "dampened": lambda x: linear.heavy_ball(0.9, x),
+        "pid": lambda x: linear.pid(0.9, x, 2 * x),
+        "pid_paper": lambda x: linear.pid_paper(0.9, x),
+        "mars": lambda x: linear.mars(x, x),
+        "lion": lambda x: linear.lion(x, 0.99),
+        "adan": linear.adan,
+        "grokfast": linear.grokfast,
+        "gpa": lambda x: linear.gpa(x, x),
+        "aggmo": linear.aggmo,
+        "ogda": linear.ogda,
+    }
+    for name, maker in makers.items():
+
+        @jax.jit
+        def traced(x, g, maker=maker):
+            transformation = maker(x).transformation(-1.0)
+            return jax.lax.scan(
+                lambda state, g: transformation.update(g, state)[::-1],
+                transformation.init(g[0]),
+                g,
+            )[1]
+
+        wanted = _updates(maker(0.75).transformation(-1.0), gradients)
+        found = traced(0.75, gradients)
+        np.testing.assert_allclose(found, wanted, rtol=0, atol=3e-5, err_msg=name)
+
+
+def test_first_gradients_that_are_not_finite():
+    # The start of RSGDM with c = β drops the first gradient, even if it is infinite.
+    for method, finite in (
+        (linear.rsgdm(0.9), [False, True, True]),
+        (linear.sgd(), [False, True, True]),
+        (linear.nesterov(0.9), [False, False, False]),
+    ):
+        updates = _updates(method.transformation(), np.array([np.inf, 1.0, 1.0], np.float32))
+        assert list(np.isfinite(updates)) == finite
+
+
+@pytest.mark.parametrize("decay", [0.9, 0.999])
+@pytest.mark.parametrize("maker", [linear.sgdm, linear.nesterov, linear.rsgdm])
+def test_a_pole_near_one_in_float32(maker, decay):
+    # As the optimizers by these names, below twenty units in the last place on noise.
+    noise = np.random.default_rng(0).standard_normal((round(3 / (1 - decay)), 64))
+    noise = noise.astype(np.float32)
+    last = _updates(maker(decay).transformation(-1.0), noise)[-1]
+    exact = maker(decay).weights(len(noise)) @ noise.astype(np.float64)
+    loss = np.sqrt(np.mean((last - exact) ** 2) / np.mean(exact**2))
+    assert loss < 20 * np.finfo(np.float32).eps
+
+
+def test_a_small_pole_loses_no_digits():
+    # n_t = (h_0 − h_1/β)·g_t + s_t/β would lose seven digits here.
+    method = LinearMomentum(pole=1e-7, correction=1.0)
+    gradients = np.random.default_rng(0).standard_normal(30).astype(np.float32)
+    updates = _updates(method.transformation(-1.0), gradients)
+    exact = [method.weights(t) @ gradients[:t].astype(np.float64) for t in range(1, 31)]
+    np.testing.assert_allclose(updates, exact, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: linear.sgdm(1.0), r"decay must be a real number in \[0, 1\), got 1.0"),
+        (lambda: linear.rsgdm(0.9, "a"), "correction must be a finite real number, got 'a'"),
+        (lambda: linear.rsgdm(0.9, None, "x"), "first_difference must be 'zero' or .*got 'x'"),
+        (lambda: linear.qhm(0.9, np.nan), "nu must be a finite real number, got nan"),
+        (lambda: linear.heavy_ball(1.0), r"momentum must be .*\[0, 1\), got 1.0"),
+        (lambda: linear.heavy_ball(0.9, 1.0), r"dampening must be .*\[0, 1\), got 1.0"),
+        (lambda: linear.heavy_ball(0.9, 0.5, nesterov=True), "nesterov must be False unless"),
+        (lambda: linear.heavy_ball(0.0, nesterov=True), "nesterov must be False unless"),
+        (lambda: linear.heavy_ball(0.9, nesterov=1), "nesterov must be True or False, got 1"),
+        (lambda: linear.pid(0.9, -1.0), "gain must be a positive number, got"),
+        (lambda: linear.pid(0.9, "a"), "integral must be .*got 'a'"),
+        (lambda: linear.pid(0.9, 1.0, None), "derivative must be .*got None"),
+        (lambda: linear.pid_paper(-0.1), r"momentum must be .*got -0.1"),
+        (lambda: linear.mars(2), r"b1 must be .*got 2"),
+        (lambda: linear.mars(0.9, np.inf), "gamma must be .*got inf"),
+        (lambda: linear.lion(0.9, 1.0), r"b2 must be .*got 1.0"),
+        (lambda: linear.lion(-1, 0.9), r"b1 must be .*got -1"),
+        (lambda: linear.adan(0.9, True), "weight must be .*got True"),
+        (lambda: linear.grokfast(0.9, -1.0), "gain must be a positive number, got 0.0"),
+        (lambda: linear.gpa(1.0, 0.5), r"mu_x must be .*got 1.0"),
+        (lambda: linear.gpa(0.5, None), "mu_y must be .*got None"),
+        (lambda: linear.aggmo(1.5), "momentum must be .*got 1.5"),
+        (lambda: linear.ogda("x"), "weight must be .*got 'x'"),
+        (lambda: LinearMomentum(gain=0.0), "gain must be a positive number, got 0.0"),
+        (lambda: LinearMomentum(gain=-1), "gain must be a positive number, got -1"),
+        (lambda: LinearMomentum(gain=np.inf), "gain must be a finite real number, got inf"),
+        (lambda: LinearMomentum(pole=1), r"pole must be a real number in \[0, 1\), got 1"),
+        (lambda: LinearMomentum(correction=np.nan), "correction must be a finite .*got nan"),
+        (lambda: LinearMomentum(first=1.0), "first must be None or two numbers, got 1.0"),
+        (lambda: LinearMomentum(first=(1.0,)), r"first must be None or two numbers, got \(1.0,\)"),
+        (lambda: LinearMomentum(first=(1.0, "a")), "first must be a finite .*got 'a'"),
+        (lambda: LinearMomentum(pole=jnp.ones(2)), "pole must be .*got Array"),
+        (lambda: linear.sgd().transformation("a"), "learning_rate must be .*schedule.*got 'a'"),
+        (lambda: linear.sgd().transformation(1.0, "int8"), "accumulator_dtype must be .*got 'int8"),
+        (lambda: linear.ogda().nu, "nu: .*correction is 0, got 1.0"),
+        (lambda: jax.jit(lambda x: linear.sgdm(x).lag)(0.5), "pole must be .*got .*Trace"),
+        (lambda: linear.sgd().weights(0), "steps must be a whole number of 1 or more, got 0"),
+        (lambda: linear.sgd().impulse(True), "steps must be a whole number .*got True"),
+        (lambda: linear.sgd().frequency_response("a"), "frequencies must be real numbers, got"),
+    ],
+)
+def test_bad_arguments(build, message):
+    with pytest.raises(ValueError, match=message):
+        build()
