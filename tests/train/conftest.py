@@ -13,10 +13,8 @@ from tests.train.made_up import write_run
 from tests.train.networks import SMALLEST
 from train.data import tfds
 from train.data.dataset import Dataset
-from train.engine import backend
 from train.engine.epochs import Trainer
 from train.models.resnet import MODELS
-from train.report.report import build_report
 from train.study import runner as train_study
 from train.study.presets import PRESETS, Config
 from train.study.runner import run_study
@@ -47,20 +45,12 @@ def small(output: Path | str, **changes) -> Config:
 
 
 @pytest.fixture(scope="package", autouse=True)
-def small_scale():
-    """Studies have a small network, compiled in little time, on one of the eight virtual devices.
-
-    test_parallel.py has more of them. Children compile as a user's program does.
-    """
-    # LLVM's optimizations take longer than they save: half of a small program's compilation.
-    jax.config.update("jax_disable_most_optimizations", val=True)
+def one_device():
+    """Of the eight virtual devices training uses one; test_parallel.py has children for more."""
     with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setitem(backend.NUMBERS, "jax_disable_most_optimizations", True)
-        monkeypatch.setitem(MODELS, "resnet8", SMALLEST)
         for module in ("train.study.runner", "train.engine.epochs"):
             monkeypatch.setattr(f"{module}.devices", lambda: tuple(jax.devices()[:1]))
         yield
-    jax.config.update("jax_disable_most_optimizations", val=False)
 
 
 @pytest.fixture
@@ -79,7 +69,7 @@ def no_tfds(cache, monkeypatch):
 
 @pytest.fixture(scope="module")
 def quick_studies():
-    """One trainer for a file's studies, and no report: its figures take longer than the training.
+    """One trainer of a small network for a file's studies; and no report: it takes longer.
 
     Not for a file that uses `trained`.
     """
@@ -92,6 +82,7 @@ def quick_studies():
         return trainers[key]
 
     with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(MODELS, "resnet8", SMALLEST)
         patch.setattr(train_study, "Trainer", trainer)
         patch.setattr(train_study, "build_report", lambda _: None)
         yield
@@ -100,7 +91,7 @@ def quick_studies():
 @pytest.fixture(scope="package")
 def trained(tmp_path_factory) -> Path:
     """The folder of a finished small study. Read only."""
-    assert train_study.build_report is build_report
+    assert MODELS["resnet8"] is not SMALLEST
     study = tmp_path_factory.mktemp("trained") / "study"
     run_study(small(study))
     return study

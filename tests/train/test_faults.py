@@ -119,6 +119,7 @@ def _kill_itself(study: Path, event: str, part: str) -> None:
     assert ended.returncode == -signal.SIGKILL, ended.stderr
 
 
+@pytest.mark.slow
 def test_kills_where_files_are_written(reference, tmp_path):
     study = tmp_path / "study"
     for event, part in (

@@ -177,7 +177,7 @@ def test_any_backend_and_matplotlibrc(backend, tmp_path):
 
 
 def test_matplotlib_is_imported_in_one_place():
-    sources = [*ROOT.glob("train/*.py"), *ROOT.glob("docs/*.py"), *ROOT.glob("benchmarks/*.py")]
+    sources = [*ROOT.glob("train/**/*.py"), *ROOT.glob("docs/*.py"), *ROOT.glob("benchmarks/*.py")]
     users = [
         path.name
         for path in sources

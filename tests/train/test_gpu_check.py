@@ -15,6 +15,7 @@ def test_without_a_gpu(capsys, monkeypatch):
     assert "there is no GPU that JAX sees, only cpu" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_rehearsal(no_tfds, capsys, monkeypatch):
     assert status(gpu_check, ["--rehearse"], monkeypatch) == 0
     out = capsys.readouterr().out

@@ -16,7 +16,10 @@ from train.study.runner import run_study
 @pytest.mark.parametrize(
     ("preset", "parameters", "multiply_adds", "steps"),
     # Multiply-adds of one image forward: the counts usually given for these networks.
-    [("cifar10", 11_173_962, 0.5558e9, 78_000), ("cifar100", 23_705_252, 1.297e9, 78_000)],
+    [
+        ("cifar10", 11_173_962, 0.5558e9, 78_000),
+        pytest.param("cifar100", 23_705_252, 1.297e9, 78_000, marks=pytest.mark.slow),
+    ],
 )
 def test_the_papers_studies(preset, parameters, multiply_adds, steps, no_tfds):
     plan = Plan.of(PRESETS[preset], timed_steps=0)

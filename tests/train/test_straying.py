@@ -92,6 +92,7 @@ def test_twins_start_as_far_away_as_said_and_differ(subject):
     assert measure(0) == found
 
 
+@pytest.mark.slow
 def test_the_trainings_are_those_of_a_study(trained, tmp_path):
     config = dataclasses.replace(small(tmp_path / "out"), optimizers=("nesterov",))
     measure_all("straying", config, straying)

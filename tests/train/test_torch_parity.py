@@ -62,7 +62,10 @@ def _norms(graph, gradients, batch_stats):
 
 
 @pytest.mark.parametrize("fast", [False, True], ids=["xla", "fast"])
-@pytest.mark.parametrize("name", GOLDEN["cases"])
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=[pytest.mark.slow] * (n != "resnet8")) for n in GOLDEN["cases"]],
+)
 def test_same_weights_same_network(name, fast, x64):
     shape, golden = GOLDEN["shapes"][name], GOLDEN["cases"][name]
     size, channels, side = GOLDEN["size"], shape["channels"], shape["side"]

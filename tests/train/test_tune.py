@@ -11,6 +11,7 @@ TUNING = [
 ]
 
 
+@pytest.mark.slow
 def test_tuning_chooses_on_validation_examples(tmp_path, capsys, monkeypatch):
     output = tmp_path / "tuning"
     assert status(tune, ["--rates", "0.5", "1e-9", *TUNING, "--output", output], monkeypatch) == 0
