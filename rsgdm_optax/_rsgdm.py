@@ -90,9 +90,9 @@ def scale_by_rsgdm(
     Sharding:
       ``init`` puts buffers where the parameters are. They stay there, with
       explicit mesh axes whatever the gradients' sharding, with automatic ones if
-      gradients are sharded as the parameters are. Inside of ``jax.jit``, automatic
-      axes are not visible to ``init``: there, ``out_shardings`` must name them (last
-      example), as `optax.tree.map_params` can.
+      gradients are sharded as the parameters are. Inside of ``jax.jit`` zeros do
+      not depend on the parameters, and JAX leaves them on one device or refuses
+      explicit axes: there, ``out_shardings`` must say where they go (last example).
 
     Memory:
       Three buffers the size of the parameters, and one int32.

@@ -189,23 +189,20 @@ def test_init_under_jit_with_out_shardings(name, axis_type):
         np.testing.assert_array_equal(leaf, eager)
 
 
-def test_one_leaf_a_device(name):
-    devices = jax.devices()[3:6]
-    gradients = [dict(zip(["a", "b", "c", "uncommitted"], g, strict=False)) for g in _rows()]
-
-    def put(g):
-        return {k: jax.device_put(v, d) for (k, v), d in zip(g.items(), devices, strict=False)} | {
-            "uncommitted": jnp.asarray(g["uncommitted"])
-        }
-
+@pytest.mark.parametrize("is_committed", [True, False])
+def test_one_leaf_a_device(name, is_committed):
+    last = jax.devices()[5] if is_committed else None
+    devices = dict(zip("abc", [*jax.devices()[3:5], last], strict=True))
+    gradients = [dict(zip("abc", g, strict=False)) for g in _rows()]
+    put = lambda g: {k: jax.device_put(v, devices[k]) for k, v in g.items()}  # noqa: E731
+    places = lambda tree: {k: (x.device, x.committed) for k, x in tree.items()}  # noqa: E731
     optimizer = make(name, lambda _: RATE)
     state = optimizer.init(put(gradients[0]))
     for g, wanted in zip(gradients, expected(name, gradients, rate=RATE), strict=True):
         updates, state = optimizer.update(put(g), state)
         assert_close(updates, wanted)
-        for tree in (updates, *(getattr(state[0], f) for f in state[0]._fields if f != "count")):
-            where = {k: (leaf.devices(), leaf.committed) for k, leaf in tree.items()}
-            assert where == {k: (leaf.devices(), leaf.committed) for k, leaf in put(g).items()}
+        buffers = [getattr(state[0], field) for field in state[0]._fields if field != "count"]
+        assert all(places(tree) == places(put(g)) for tree in (updates, *buffers))
     counts = [leaf for leaf in jax.tree.leaves(state) if leaf.dtype == jnp.int32]
     assert counts
     assert not any(leaf.committed for leaf in counts)

@@ -190,7 +190,7 @@ UNFIT = {
     "date": (dt.date(2021, 7, 1), "type date"),
     "text": ("relu", "type str"),
     "function": (jnp.tanh, "type "),
-    "class": (jnp.float32, "type "),
+    "class": (np.float32, "type type"),
     "dtype": (np.dtype("float32"), "type "),
 }
 
