@@ -5,7 +5,7 @@ steps along: n_t, m_t or N_t.
 """
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
@@ -14,8 +14,9 @@ def rsgdm(
     gradients: Iterable[np.ndarray],
     decay: float | list[float],
     first_difference: str = "zero",
+    correction: Callable[[float], float] = lambda decay: decay,
 ) -> Iterator[np.ndarray]:
-    """Algorithm 1, with one decay or one for each step."""
+    """Algorithm 1, with one decay or one for each step, and a weight on z that follows from it."""
     m = z = 0.0
     previous = None
     decays = decay if isinstance(decay, list) else itertools.repeat(decay)
@@ -26,7 +27,7 @@ def rsgdm(
             difference = g if first_difference == "gradient" else np.zeros_like(g)
         m = decay * m + (1 - decay) * g
         z = decay * z + (1 - decay) * difference
-        yield m + decay * z
+        yield m + correction(decay) * z
         previous = g
 
 

@@ -265,7 +265,7 @@ def test_tree_get(name):
     chex.assert_trees_all_equal_shapes(optax.tree.get(state, field), gradients[0])
     if name.startswith("rsgdm"):
         assert int(optax.tree.get(state, "count")) == STEPS
-    if name == "rsgdm":
+    if name in ("rsgdm", "rsgdm_bold"):
         chex.assert_trees_all_equal(optax.tree.get(state, "previous_gradient"), gradients[-1])
 
 
@@ -274,7 +274,7 @@ def test_map_params(name):
     optimizer = make(name)
     state = optimizer.init(params)
     mapped = optax.tree.map_params(optimizer, lambda leaf: leaf + 1.0, state)
-    buffers = 3 if name == "rsgdm" else 1
+    buffers = 3 if name in ("rsgdm", "rsgdm_bold") else 1
     changed = sum(float(jnp.sum(leaf)) for leaf in jax.tree.leaves(mapped))
     assert changed == buffers * sum(leaf.size for leaf in jax.tree.leaves(params))
 

@@ -10,7 +10,7 @@ import optax
 import pytest
 
 import rsgdm_optax
-from tests.library.optimizers import OPTIMIZERS_AND_STARTS
+from tests.library.optimizers import OPTIMIZERS, OPTIMIZERS_AND_STARTS
 
 STEPS = 320
 KINDS = ["random", "constant", "ramp", "sign_flipping", "heavy_tailed"]
@@ -114,7 +114,7 @@ def _loss_in_float32(name: str, decay: float, gradients: np.ndarray) -> np.ndarr
     return loss / np.finfo(np.float32).eps
 
 
-NEAR_ONE = pytest.mark.parametrize("name", ["rsgdm", "rsgdm_compact", "sgdm", "nesterov"])
+NEAR_ONE = pytest.mark.parametrize("name", OPTIMIZERS)
 
 
 # What the README says of a β near 1. The bounds leave room for other orders of summation.
