@@ -90,17 +90,29 @@ def check_correction(
     return min(value, end)
 
 
-def check_learning_rate(learning_rate: optax.ScalarOrSchedule) -> optax.ScalarOrSchedule:
+def check_learning_rate(
+    learning_rate: optax.ScalarOrSchedule, name: str = "learning_rate"
+) -> optax.ScalarOrSchedule:
     """Returns a schedule as it is, a number as a Python float."""
     if callable(learning_rate) or is_jax_scalar(learning_rate):
         return learning_rate
     value = as_real(learning_rate)
     if not math.isfinite(value):
         raise ValueError(
-            "learning_rate must be a finite real number or a schedule (a function of the step "
+            f"{name} must be a finite real number or a schedule (a function of the step "
             f"count), got {learning_rate!r}."
         )
     return value
+
+
+def check_epsilon(name: str, value: ArrayLike) -> Number:
+    """Returns a number of 0 or more as a Python float, or the JAX array that it is."""
+    if is_jax_scalar(value):
+        return value
+    number = as_real(value)
+    if not (math.isfinite(number) and number >= 0):
+        raise ValueError(f"{name} must be a finite real number of 0 or more, got {value!r}.")
+    return number
 
 
 def check_number(name: str, value: ArrayLike) -> Number:

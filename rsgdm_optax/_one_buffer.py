@@ -9,7 +9,7 @@ import numpy as np
 import optax
 
 from rsgdm_optax._arguments import FirstDifference, Number
-from rsgdm_optax._average import average, times
+from rsgdm_optax._average import average, mean, times, total_weight
 from rsgdm_optax._leafwise import leafwise
 
 
@@ -47,27 +47,41 @@ class CorrectedAverage(NamedTuple):
 
     where (s, x, y) = (ν, 1, 1) if r ≤ 1. The buffer is then an average, whose weights
     add up to 1. Beyond, its first gradient's weight would grow without bound as ν
-    goes to 0, so it is scaled by ν/β: (s, x, y) = (β, ν/β, r). The start with Δg₁ = 0
-    is b_1 = (1−β)(1−r)/s·g_1. With Δg₁ = g₁ it is the recursion's own.
+    goes to 0, so it is scaled by ν/β: (s, x, y) = (β, ν/β, r). Of the first gradient
+    x is (1−r)/s with Δg₁ = 0; with Δg₁ = g₁ it is the same as of the others.
     """
 
     decay: Number  # β
-    nu: Number  # ν
+    ratio: Number  # r
     share: Number  # s
+    rest: Number  # 1 − s, computed without the subtraction
     taken: Number  # x
     added: Number  # y
-    start: Number | None  # b_1/g_1; None if it is the recursion's own
+    start: Number | None  # x of the first gradient; None if it is that of the others
 
     def rule_at(self, count: jax.Array) -> Callable[[jax.Array, jax.Array], Any]:
         """The function from g_t and b_{t−1} to n_t and b_t at t = count + 1."""
 
         def rule(g: jax.Array, buffer: jax.Array) -> tuple[jax.Array, jax.Array]:
-            new = average(buffer, _scaled(self.taken, g), self.decay)
+            taken = _scaled(self.taken, g)
             if self.start is not None:
-                new = jnp.where(count == 0, _scaled(self.start, g), new)
-            return average(new, _scaled(self.added, g), self.share), new
+                taken = jnp.where(count == 0, _scaled(self.start, g), taken)
+            buffer = average(buffer, taken, self.decay)
+            return mean(buffer, _scaled(self.added, g), self.share, self.rest), buffer
 
         return rule
+
+    def total_weight_at(self, count: jax.Array) -> jax.Array:
+        """What the weights on g_1 … g_t add up to, at t = count + 1.
+
+        1 − β^t with Δg₁ = 0, as z has nothing of a steady gradient; 1 − ν·β^t with Δg₁ = g₁.
+        """
+        total = total_weight(self.decay, optax.safe_increment(count))
+        if self.start is not None:
+            return total
+        with jax.numpy_dtype_promotion("standard"):
+            present = self.ratio * (1 - self.decay)  # 1 − ν
+            return present + (1 - present) * total
 
 
 def corrected_average(
@@ -76,23 +90,24 @@ def corrected_average(
     """The one-buffer form of m_t + c·z_t; c is β if `correction` is None."""
     is_zero = first_difference == "zero"
     if correction is None:  # r is 1, also where β is 0
-        return CorrectedAverage(decay, decay, decay, 1.0, 1.0, 0.0 if is_zero else None)
+        start = 0.0 if is_zero else None
+        return CorrectedAverage(decay, 1.0, decay, 1 - decay, 1.0, 1.0, start)
     xp: Any = np if isinstance(decay, float) and isinstance(correction, float) else jnp
     with jax.numpy_dtype_promotion("standard"):
         beta, c = _at_least_float32(decay), _at_least_float32(correction)
         # Where β is 0, c is too. The inner `where` keeps derivatives free of 0/0.
-        r = xp.where(beta == 0, 0.0, c / xp.where(beta == 0, 1.0, beta))
-        nu = 1 - r * (1 - beta)
-        is_scaled = r > 1
+        ratio = xp.where(beta == 0, 0.0, c / xp.where(beta == 0, 1.0, beta))
+        nu = 1 - ratio * (1 - beta)
+        is_scaled = ratio > 1
         share = xp.where(is_scaled, beta, nu)
+        rest = xp.where(is_scaled, 1 - beta, ratio * (1 - beta))
         taken = xp.where(is_scaled, nu / xp.where(is_scaled, beta, 1.0), 1.0)
-        added = xp.where(is_scaled, r, 1.0)
-        start = (1 - beta) * (1 - r) / share
-    numbers = [nu, share, taken, added, start]
-    if xp is np:
+        added = xp.where(is_scaled, ratio, 1.0)
+        numbers = [ratio, share, rest, taken, added, (1 - ratio) / share]
+    if xp is np:  # Python's own floats, for they promote nothing
         numbers = [float(number) for number in numbers]
-    nu, share, taken, added, start = numbers
-    return CorrectedAverage(decay, nu, share, taken, added, start if is_zero else None)
+    ratio, share, rest, taken, added, start = numbers
+    return CorrectedAverage(decay, ratio, share, rest, taken, added, start if is_zero else None)
 
 
 def _at_least_float32(number: Number) -> Number:

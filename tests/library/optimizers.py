@@ -14,6 +14,7 @@ from tests.library import reference
 
 RATE = 0.1
 DECAY = 0.9
+B2 = 0.9  # of the Adam family: short, so that a few steps see it
 STEPS = 12
 TOLERANCE = 16 * np.finfo(np.float32).eps  # gradients are up to about 3
 
@@ -44,9 +45,24 @@ def _corrected(which: str, *, compact: bool, first_difference: str = "zero") -> 
     return factory, method
 
 
+def _rsadam(which: str | None = None) -> Any:
+    correction = CORRECTIONS.get(which, lambda decay: decay)
+
+    def factory(learning_rate: Any, decay: Any = DECAY, accumulator_dtype: Any = None) -> Any:
+        return rsgdm_optax.rsadam(
+            learning_rate,
+            decay,
+            B2,
+            correction=correction(decay) if which else None,
+            accumulator_dtype=accumulator_dtype,
+        )
+
+    return factory, functools.partial(reference.rsadam, b2=B2, correction=correction)
+
+
 # Every transformation there is. name: (factory of learning rate, decay and accumulator_dtype;
 # reference of gradients and decay)
-OPTIMIZERS = {
+LINEAR = {
     "rsgdm": (rsgdm_optax.rsgdm, reference.rsgdm),
     "rsgdm_compact": (functools.partial(rsgdm_optax.rsgdm, compact=True), reference.rsgdm),
     "rsgdm_bold": _corrected("bold", compact=False),
@@ -55,6 +71,8 @@ OPTIMIZERS = {
     "nesterov": (rsgdm_optax.nesterov, reference.nesterov),
     "qhm": (_qhm, functools.partial(reference.qhm, nu=0.7)),
 }
+ADAMS = {"rsadam": _rsadam(), "rsadam_bold": _rsadam("bold")}
+OPTIMIZERS = LINEAR | ADAMS
 # The other start and a timid correction, which are in the numbers alone.
 _starts_at_zero = functools.partial(reference.rsgdm, first_difference="gradient")
 OPTIMIZERS_AND_STARTS = (

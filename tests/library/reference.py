@@ -53,3 +53,26 @@ def qhm(gradients: Iterable[np.ndarray], decay: float, nu: float) -> Iterator[np
     for g in gradients:
         m = decay * m + (1 - decay) * g
         yield (1 - nu) * g + nu * m
+
+
+def rsadam(
+    gradients: Iterable[np.ndarray],
+    b1: float,
+    b2: float = 0.999,
+    eps: float = 1e-8,
+    eps_root: float = 0.0,
+    first_difference: str = "zero",
+    correction: Callable[[float], float] = lambda decay: decay,
+) -> Iterator[np.ndarray]:
+    """Adam with RSGDM's average, both moments divided by what they make of a gradient of ones."""
+    gradients = np.asarray(gradients)
+    ones = np.ones_like(gradients)
+    columns = zip(
+        rsgdm(gradients, b1, first_difference, correction),
+        rsgdm(ones, b1, first_difference, correction),
+        sgdm(np.abs(gradients) ** 2, b2),
+        sgdm(ones, b2),
+        strict=True,
+    )
+    for n, steady_n, v, steady_v in columns:
+        yield n / steady_n / (np.sqrt(v / steady_v + eps_root) + eps)

@@ -15,6 +15,7 @@ from rsgdm_optax import rsgdm, scale_by_rsgdm, scale_by_rsgdm_compact
 from tests.library import reference
 
 STEPS = 300
+EPS = np.finfo(np.float32).eps
 DECAYS = [0.0, 0.01, 0.3, 0.5, 0.9, 0.999]
 # Shares of the range [0, β/(1−β)]; at β = 0.9 the paper's c is a tenth of it.
 SHARES = [0.0, 0.03, 0.1, 0.2, 0.5, 0.99, 1.0]
@@ -176,14 +177,20 @@ def test_a_correction_can_be_learned(form):
         np.testing.assert_allclose(derivative, with_z - sgdm, rtol=0, atol=1e-13)
 
 
-@pytest.mark.parametrize("decay", [0.99, 0.999, 0.9999])
-def test_one_buffer_near_one_in_float32(decay):
+@pytest.mark.parametrize("number", [float, jnp.float32], ids=["number", "array"])
+@pytest.mark.parametrize("decay", [0.99, 0.9999])
+def test_one_buffer_near_one_in_float32(decay, number):
     # Noise, as in test_reference.py, for weights up to the end of the range.
     steps = round(3 / (1 - decay))
     gradients = np.random.default_rng(0).standard_normal((steps, 64)).astype(np.float32)
-    for c in (0.0, decay / 2, 2.0, 4.0, 0.5 / (1 - decay), decay / (1 - decay)):
-        ours = _updates(scale_by_rsgdm_compact(decay, correction=c), gradients)[-1]
-        exact = _updates(scale_by_rsgdm(decay, correction=c), gradients.astype(np.float64))[-1]
+    decay = float(np.float32(decay))
+    for c in (0.0, 0.5, 2.0, 0.5 / (1 - decay), decay / (1 - decay)):
+        c = float(np.float32(c))
+        compact = scale_by_rsgdm_compact(number(decay), correction=number(c))
+        ours = _updates(compact, gradients)[[0, 1, -1]]
+        exact = _updates(scale_by_rsgdm(decay, correction=c), gradients.astype(np.float64))
+        exact = exact[[0, 1, -1]]
         assert ours.dtype == np.float32
-        loss = np.sqrt(np.mean((ours - exact) ** 2) / np.mean(exact**2))
-        assert loss < 20 * np.finfo(np.float32).eps, c
+        loss = np.sqrt(np.mean((ours - exact) ** 2, axis=1) / np.mean(exact**2, axis=1))
+        # The first update takes (1−β)·c·g back from (1−β)·(1+c)·g.
+        assert np.all(loss < [(20 + c) * EPS, 20 * EPS, 20 * EPS]), (c, loss / EPS)

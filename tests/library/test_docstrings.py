@@ -16,7 +16,11 @@ PUBLIC = {
 }
 FUNCTIONS = [name for name, member in PUBLIC.items() if inspect.isfunction(member)]
 TRANSFORMATIONS = [name for name in FUNCTIONS if name.count(".") == 1]
-STATES = [rsgdm_optax.ScaleByRsgdmState, rsgdm_optax.ScaleByRsgdmCompactState]
+STATES = [
+    rsgdm_optax.ScaleByRsgdmState,
+    rsgdm_optax.ScaleByRsgdmCompactState,
+    rsgdm_optax.ScaleByRsadamState,
+]
 
 
 @pytest.mark.parametrize("module", [rsgdm_optax])
@@ -59,4 +63,8 @@ def test_everything_is_documented(name):
 
 def test_states_have_the_promised_fields():
     fields = [state._fields for state in STATES]
-    assert fields == [("count", "m", "z", "previous_gradient"), ("count", "c")]
+    assert fields == [
+        ("count", "m", "z", "previous_gradient"),
+        ("count", "c"),
+        ("count", "c", "nu"),
+    ]

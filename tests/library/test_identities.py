@@ -147,7 +147,7 @@ def test_a_decay_can_be_learned(name):
 
     derivative = jax.jit(jax.jacfwd(last))
     # One buffer with a correction of its own has no derivative there.
-    at_zero = () if re.match("rsgdm_compact_(timid|bold)", name) else (0.0,)
+    at_zero = () if re.match("(rsgdm_compact|rsadam)_(timid|bold)", name) else (0.0,)
     for decay in (*at_zero, 0.3, 0.5, 0.9):
         *_, below = OPTIMIZERS_AND_STARTS[name][1](gradients, decay - 1e-6)
         *_, above = OPTIMIZERS_AND_STARTS[name][1](gradients, decay + 1e-6)
