@@ -65,17 +65,54 @@ def read_decay(decay: ArrayLike, name: str = "decay") -> float:
     return value
 
 
-def check_learning_rate(learning_rate: optax.ScalarOrSchedule) -> optax.ScalarOrSchedule:
+def check_correction(
+    correction: ArrayLike | None, decay: Number, decay_name: str = "decay"
+) -> Number | None:
+    """Returns the weight c of z as a Python float, the JAX array that it is, or None.
+
+    In [0, β/(1−β)] it lies between SGDM and SGD. What is above by no more than float32's rounding
+    of β makes of the upper end is the upper end.
+    """
+    if correction is None or is_jax_scalar(correction):
+        return correction
+    value = as_real(correction)
+    if isinstance(decay, float):
+        end = decay / (1 - decay)
+        rounding = float(np.finfo(np.float32).eps) / (1 - decay)
+        allowed = f"[0, {decay_name}/(1-{decay_name})] = [0, {end:.6g}]"
+    else:
+        end, rounding = math.inf, 0.0
+        allowed = "[0, inf)"
+    if not (math.isfinite(value) and 0 <= value <= end * (1 + rounding)):
+        raise ValueError(
+            f"correction must be None or a real number in {allowed}, got {correction!r}."
+        )
+    return min(value, end)
+
+
+def check_learning_rate(
+    learning_rate: optax.ScalarOrSchedule, name: str = "learning_rate"
+) -> optax.ScalarOrSchedule:
     """Returns a schedule as it is, a number as a Python float."""
     if callable(learning_rate) or is_jax_scalar(learning_rate):
         return learning_rate
     value = as_real(learning_rate)
     if not math.isfinite(value):
         raise ValueError(
-            "learning_rate must be a finite real number or a schedule (a function of the step "
+            f"{name} must be a finite real number or a schedule (a function of the step "
             f"count), got {learning_rate!r}."
         )
     return value
+
+
+def check_epsilon(name: str, value: ArrayLike) -> Number:
+    """Returns a number of 0 or more as a Python float, or the JAX array that it is."""
+    if is_jax_scalar(value):
+        return value
+    number = as_real(value)
+    if not (math.isfinite(number) and number >= 0):
+        raise ValueError(f"{name} must be a finite real number of 0 or more, got {value!r}.")
+    return number
 
 
 def check_number(name: str, value: ArrayLike) -> Number:

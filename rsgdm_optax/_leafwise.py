@@ -26,6 +26,8 @@ def leafwise(
     state_type: Any,
     rule_at: Callable[[Any], Rule],
     accumulator_dtype: np.dtype[Any] | None = None,
+    *,
+    reads_parameters: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
     """The transformation that applies a rule to each leaf.
 
@@ -35,11 +37,12 @@ def leafwise(
       rule_at: the rule at a count, which is None if the state has none. It
         computes in the common dtype of gradient and buffers, at least in float32.
       accumulator_dtype: dtype of the buffers; None for each parameter's own.
+      reads_parameters: whether the rule is given the parameter too, after the buffers.
 
     Returns:
       A transformation whose updates have the gradients' dtypes, whose buffers have
-      the parameters' shapes and shardings, and which takes any extra arguments. It
-      does not look at parameters in `update`. Where the gradient is None, so is
+      the parameters' shapes and shardings, and which takes any extra arguments. Only
+      if it `reads_parameters` does `update` look at them. Where the gradient is None, so is
       the update, and the buffers stay as they are.
     """
     has_count = "count" in state_type._fields
@@ -57,16 +60,21 @@ def leafwise(
     def update_fn(
         updates: optax.Updates, state: Any, params: optax.Params | None = None, **extra_args: Any
     ) -> tuple[optax.Updates, Any]:
-        del params, extra_args
+        del extra_args
+        if reads_parameters and params is None:
+            raise ValueError(
+                "Weight decay needs the parameters: update(gradients, state, params), got None."
+            )
         # A state that was restored from JSON has a Python number here.
         count = jnp.asarray(state.count, jnp.int32) if has_count else None
         rule = rule_at(count)
         tree: Any
         leaves, tree = jax.tree_util.tree_flatten_with_path(updates, is_leaf=lambda g: g is None)
         buffers = [tree.flatten_up_to(getattr(state, name)) for name in buffer_names]
+        read = [tree.flatten_up_to(params)] if reads_parameters else []
         rows = [
-            _step(rule, path, g, mine, accumulator_dtype)
-            for (path, g), *mine in zip(leaves, *buffers, strict=True)
+            _step(rule, path, g, mine, accumulator_dtype)[: 1 + len(buffers)]
+            for (path, g), *mine in zip(leaves, *buffers, *read, strict=True)
         ]
         new_updates, *new_buffers = (
             tree.unflatten([row[field] for row in rows]) for field in range(1 + len(buffers))
@@ -96,7 +104,7 @@ def _step(
     *old, g_like_buffers = align([*buffers, g])
     results = rule(g_like_buffers.astype(common), *(buffer.astype(common) for buffer in old))
     dtypes = [g.dtype, *(buffer.dtype for buffer in buffers)]
-    return tuple(_cast(x, dtype) for x, dtype in zip(results, dtypes, strict=True))
+    return tuple(_cast(x, d) for x, d in zip(results, dtypes[: len(results)], strict=True))
 
 
 def _restored(buffer: Any, dtype: DTypeLike) -> Any:

@@ -1,4 +1,6 @@
-"""The last link of every optimizer here: a step against the direction."""
+"""The last links of every optimizer here: weight decay, and a step against the direction."""
+
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -18,12 +20,35 @@ def scale_by_learning_rate(
     """
 
     def rule_at(count: jax.Array | None) -> Rule:
-        rate = learning_rate(count) if callable(learning_rate) else learning_rate
-        if jnp.shape(rate) != ():
-            raise ValueError(
-                f"learning_rate must be a schedule of scalars, got shape {jnp.shape(rate)} from it."
-            )
+        rate = value_at("learning_rate", learning_rate, count)
         return lambda direction: (-times(rate, direction),)
 
-    state_type = optax.ScaleByScheduleState if callable(learning_rate) else optax.EmptyState
-    return leafwise(state_type, rule_at)
+    return leafwise(schedule_state(learning_rate), rule_at)
+
+
+def add_decayed_weights(
+    weight_decay: optax.ScalarOrSchedule, mask: Any
+) -> optax.GradientTransformationExtraArgs:
+    """`optax.add_decayed_weights`, likewise."""
+
+    def rule_at(count: jax.Array | None) -> Rule:
+        strength = value_at("weight_decay", weight_decay, count)
+        return lambda direction, parameter: (direction + times(strength, parameter),)
+
+    decayed = leafwise(schedule_state(weight_decay), rule_at, reads_parameters=True)
+    return decayed if mask is None else optax.masked(decayed, mask)
+
+
+def value_at(name: str, scalar: optax.ScalarOrSchedule, count: jax.Array | None) -> Any:
+    """The number, or what the schedule says at this count."""
+    value = scalar(count) if callable(scalar) else scalar
+    if jnp.shape(value) != ():
+        raise ValueError(
+            f"{name} must be a schedule of scalars, got shape {jnp.shape(value)} from it."
+        )
+    return value
+
+
+def schedule_state(scalar: optax.ScalarOrSchedule) -> Any:
+    """The type of the state: a schedule needs a counter."""
+    return optax.ScaleByScheduleState if callable(scalar) else optax.EmptyState

@@ -12,6 +12,7 @@ from rsgdm_optax._arguments import (
     FirstDifference,
     check_accumulator_dtype,
     check_choice,
+    check_correction,
     check_decay,
     check_flag,
     check_learning_rate,
@@ -34,25 +35,33 @@ class ScaleByRsgdmState(NamedTuple):
 def scale_by_rsgdm(
     decay: ArrayLike = 0.9,
     *,
+    correction: ArrayLike | None = None,
     first_difference: FirstDifference = "zero",
     accumulator_dtype: DTypeLike | None = None,
 ) -> optax.GradientTransformationExtraArgs:
     r"""Replaces gradients by RSGDM's corrected average, Algorithm 1 of the paper.
+
+    It *is* ``optax.chain(optax.scale_by_optimistic_gradient(1.0, β), optax.ema(β, debias=False))``
+    while β is constant: the average of :math:`g_t + \beta \Delta g_t`. This form adds a β
+    that changes from step to step, the choice of ``correction`` and ``first_difference``,
+    buffers of a chosen dtype that stay where the parameters are, and an equal of one
+    buffer, `scale_by_rsgdm_compact`.
 
     .. math::
 
       \Delta g_t &= g_t - g_{t-1}, \qquad \Delta g_1 = 0 \\
       m_t &= \beta m_{t-1} + (1-\beta) g_t \\
       z_t &= \beta z_{t-1} + (1-\beta) \Delta g_t \\
-      n_t &= m_t + \beta z_t
+      n_t &= m_t + c z_t
 
-    with :math:`m_0 = z_0 = 0`. The updates are :math:`n_t`, neither negated nor
-    scaled by a learning rate.
+    with :math:`m_0 = z_0 = 0`, and :math:`c = \beta` in the paper. The updates are
+    :math:`n_t`, neither negated nor scaled by a learning rate.
 
     ============================  ============================================
     symbol                        name
     ============================  ============================================
     :math:`\beta`                 ``decay``
+    :math:`c`                     ``correction``
     :math:`g_t`                   the incoming updates (gradients)
     :math:`m_t, z_t`              ``state.m``, ``state.z``
     :math:`g_{t-1}`               ``state.previous_gradient``
@@ -66,9 +75,14 @@ def scale_by_rsgdm(
         SGD. The value of a JAX array (from ``optax.inject_hyperparams``) is not
         checked, and has its array's precision: there 0.9 is 0.8984 if the
         parameters are bfloat16, unless ``hyperparam_dtype=jnp.float32`` is given.
+      correction: c, the weight of :math:`z_t`; None is β, the paper's, also where β is a
+        JAX array. A real number in [0, β/(1−β)]: 0 is `sgdm`, and the other end plain
+        SGD, its first gradient aside, as there :math:`n_t = g_t - \beta^t g_1`. (With
+        ``first_difference="gradient"`` nothing is aside.) The value of a JAX scalar is
+        not checked; if β is one, a number need only be finite and 0 or more.
       first_difference: ``"zero"`` is the paper, which has no g₀. ``"gradient"``
-        takes g₀ = 0, so Δg₁ = g₁; with a constant ``decay`` RSGDM is then exactly
-        EMA-form Nesterov momentum.
+        takes g₀ = 0, so Δg₁ = g₁; with a constant ``decay`` and the paper's
+        correction RSGDM is then exactly EMA-form Nesterov momentum.
       accumulator_dtype: dtype of the three buffers; None keeps each parameter's
         own. Under ``optax.inject_hyperparams`` a string, or named in its
         ``static_args``; float64 needs ``jax_enable_x64``.
@@ -133,8 +147,11 @@ def scale_by_rsgdm(
       Yuan Wei and Hu Fei, "Rectified SGDM Algorithm Based on Difference",
       Computer Systems & Applications 30(7), 2021, pp. 220-224: Algorithm 1,
       equations (1) to (3).
+      In English: Qin, Zheng, Wang, Wu, Liu and Yang, "Reducing Bias in Deep Learning
+      Optimization: The RSGDM Approach", arXiv:2409.15314, 2024.
     """
     beta = check_decay(decay)
+    weight = check_correction(correction, beta)
     check_choice("first_difference", first_difference, FIRST_DIFFERENCES)
     buffer_dtype = check_accumulator_dtype(accumulator_dtype)
 
@@ -146,7 +163,7 @@ def scale_by_rsgdm(
                 previous = jnp.where(count == 0, g, previous)
             m = average(m, g, beta)  # (1)
             z = average(z, g - previous, beta)  # (2)
-            n = m + times(beta, z)  # (3)
+            n = m + times(beta if weight is None else weight, z)  # (3)
             # Always g, as the count is never negative. XLA cannot know that, and so writes this
             # buffer after z, which reads it; else it would copy the buffer, then g.
             return n, m, z, jnp.where(count < 0, z, g)
@@ -160,6 +177,7 @@ def rsgdm(
     learning_rate: optax.ScalarOrSchedule,
     decay: ArrayLike = 0.9,
     *,
+    correction: ArrayLike | None = None,
     first_difference: FirstDifference = "zero",
     accumulator_dtype: DTypeLike | None = None,
     compact: bool = False,
@@ -168,15 +186,19 @@ def rsgdm(
 
     .. math::
 
-      \theta_t = \theta_{t-1} - \alpha_t \left( m_t + \beta z_t \right)
+      \theta_t = \theta_{t-1} - \alpha_t \left( m_t + c z_t \right)
 
-    with :math:`m_t` and :math:`z_t` as in `scale_by_rsgdm`.
+    with :math:`m_t` and :math:`z_t` as in `scale_by_rsgdm`, and :math:`c = \beta` in the paper.
+    With constant β that *is* ``optax.chain(optax.scale_by_optimistic_gradient(1.0, β),
+    optax.ema(β, debias=False), optax.scale_by_learning_rate(α))``; `scale_by_rsgdm` says what
+    this one adds, and ``compact`` needs a third of the memory of `scale_by_rsgdm`.
 
     =====================  ===================================================
     symbol                 name
     =====================  ===================================================
     :math:`\alpha_t`       ``learning_rate``
     :math:`\beta`          ``decay``
+    :math:`c`              ``correction``
     :math:`\theta_t`       the parameters, by ``optax.apply_updates``
     =====================  ===================================================
 
@@ -187,10 +209,12 @@ def rsgdm(
     Args:
       learning_rate: α, a finite number or a schedule of the step count.
       decay: β, a real number in [0, 1).
-      first_difference: ``"zero"`` is the paper; ``"gradient"`` is Nesterov momentum.
+      correction: c, a real number in [0, β/(1−β)]; None is β, the paper's.
+      first_difference: ``"zero"`` is the paper; ``"gradient"``, with the paper's
+        correction, is Nesterov momentum.
       accumulator_dtype: dtype of the buffers; None keeps each parameter's own.
       compact: keep one buffer instead of three. The updates are the same, up to
-        rounding, while ``decay`` is constant.
+        rounding, while ``decay`` and ``correction`` are constant.
 
     Returns:
       An ``optax.GradientTransformationExtraArgs``, a chain of `scale_by_rsgdm` (or
@@ -222,10 +246,17 @@ def rsgdm(
     References:
       Yuan Wei and Hu Fei, "Rectified SGDM Algorithm Based on Difference",
       Computer Systems & Applications 30(7), 2021, pp. 220-224: Algorithm 1.
+      In English: Qin, Zheng, Wang, Wu, Liu and Yang, "Reducing Bias in Deep Learning
+      Optimization: The RSGDM Approach", arXiv:2409.15314, 2024.
     """
     check_flag("compact", compact)
     scale_by = scale_by_rsgdm_compact if compact else scale_by_rsgdm
     return optax.chain(
-        scale_by(decay, first_difference=first_difference, accumulator_dtype=accumulator_dtype),
+        scale_by(
+            decay,
+            correction=correction,
+            first_difference=first_difference,
+            accumulator_dtype=accumulator_dtype,
+        ),
         scale_by_learning_rate(check_learning_rate(learning_rate)),
     )

@@ -14,6 +14,7 @@ from tests.library import reference
 
 RATE = 0.1
 DECAY = 0.9
+B2 = 0.9  # of the Adam family: short, so that a few steps see it
 STEPS = 12
 TOLERANCE = 16 * np.finfo(np.float32).eps  # gradients are up to about 3
 
@@ -27,25 +28,75 @@ def _linear_rsgdm(learning_rate: Any, decay: Any = DECAY, accumulator_dtype: Any
     return linear.rsgdm(decay).transformation(learning_rate, accumulator_dtype)
 
 
+# Weights on z that any decay allows, and that float32 and bfloat16 round by little.
+CORRECTIONS = {"timid": lambda decay: decay / 2, "bold": lambda decay: decay * (1 + decay)}
+
+
+def _corrected(which: str, *, compact: bool, first_difference: str = "zero") -> Any:
+    def factory(learning_rate: Any, decay: Any = DECAY, accumulator_dtype: Any = None) -> Any:
+        return rsgdm_optax.rsgdm(
+            learning_rate,
+            decay,
+            correction=CORRECTIONS[which](decay),
+            first_difference=first_difference,
+            accumulator_dtype=accumulator_dtype,
+            compact=compact,
+        )
+
+    method = functools.partial(
+        reference.rsgdm, first_difference=first_difference, correction=CORRECTIONS[which]
+    )
+    return factory, method
+
+
+def _rsadam(which: str | None = None) -> Any:
+    correction = CORRECTIONS.get(which, lambda decay: decay)
+
+    def factory(learning_rate: Any, decay: Any = DECAY, accumulator_dtype: Any = None) -> Any:
+        return rsgdm_optax.rsadam(
+            learning_rate,
+            decay,
+            B2,
+            correction=correction(decay) if which else None,
+            accumulator_dtype=accumulator_dtype,
+        )
+
+    return factory, functools.partial(reference.rsadam, b2=B2, correction=correction)
+
+
 # Every transformation there is. name: (factory of learning rate, decay and accumulator_dtype;
 # reference of gradients and decay)
-OPTIMIZERS = {
+LINEAR = {
     "rsgdm": (rsgdm_optax.rsgdm, reference.rsgdm),
     "rsgdm_compact": (functools.partial(rsgdm_optax.rsgdm, compact=True), reference.rsgdm),
+    "rsgdm_bold": _corrected("bold", compact=False),
+    "rsgdm_compact_bold": _corrected("bold", compact=True),
     "sgdm": (rsgdm_optax.sgdm, reference.sgdm),
     "nesterov": (rsgdm_optax.nesterov, reference.nesterov),
     "linear_rsgdm": (_linear_rsgdm, reference.rsgdm),
     "linear_qhm": (_qhm, functools.partial(reference.qhm, nu=0.7)),
 }
-# The other start, which is in the numbers alone.
+ADAMS = {"rsadam": _rsadam(), "rsadam_bold": _rsadam("bold")}
+OPTIMIZERS = LINEAR | ADAMS
+# The other start and a timid correction, which are in the numbers alone.
 _starts_at_zero = functools.partial(reference.rsgdm, first_difference="gradient")
-OPTIMIZERS_AND_STARTS = OPTIMIZERS | {
-    f"{name}_gradient": (
-        functools.partial(OPTIMIZERS[name][0], first_difference="gradient"),
-        _starts_at_zero,
-    )
-    for name in ("rsgdm", "rsgdm_compact")
-}
+OPTIMIZERS_AND_STARTS = (
+    OPTIMIZERS
+    | {
+        f"{name}_gradient": (
+            functools.partial(OPTIMIZERS[name][0], first_difference="gradient"),
+            _starts_at_zero,
+        )
+        for name in ("rsgdm", "rsgdm_compact")
+    }
+    | {
+        "rsgdm_timid": _corrected("timid", compact=False),
+        "rsgdm_compact_timid": _corrected("timid", compact=True),
+        "rsgdm_compact_bold_gradient": _corrected(
+            "bold", compact=True, first_difference="gradient"
+        ),
+    }
+)
 
 
 def make(name: str, rate: optax.ScalarOrSchedule = RATE, **options: Any) -> Any:

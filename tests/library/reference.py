@@ -5,7 +5,7 @@ steps along: n_t, m_t or N_t.
 """
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
@@ -14,8 +14,9 @@ def rsgdm(
     gradients: Iterable[np.ndarray],
     decay: float | list[float],
     first_difference: str = "zero",
+    correction: Callable[[float], float] = lambda decay: decay,
 ) -> Iterator[np.ndarray]:
-    """Algorithm 1, with one decay or one for each step."""
+    """Algorithm 1, with one decay or one for each step, and a weight on z that follows from it."""
     m = z = 0.0
     previous = None
     decays = decay if isinstance(decay, list) else itertools.repeat(decay)
@@ -26,7 +27,7 @@ def rsgdm(
             difference = g if first_difference == "gradient" else np.zeros_like(g)
         m = decay * m + (1 - decay) * g
         z = decay * z + (1 - decay) * difference
-        yield m + decay * z
+        yield m + correction(decay) * z
         previous = g
 
 
@@ -52,3 +53,26 @@ def qhm(gradients: Iterable[np.ndarray], decay: float, nu: float) -> Iterator[np
     for g in gradients:
         m = decay * m + (1 - decay) * g
         yield (1 - nu) * g + nu * m
+
+
+def rsadam(
+    gradients: Iterable[np.ndarray],
+    b1: float,
+    b2: float = 0.999,
+    eps: float = 1e-8,
+    eps_root: float = 0.0,
+    first_difference: str = "zero",
+    correction: Callable[[float], float] = lambda decay: decay,
+) -> Iterator[np.ndarray]:
+    """Adam with RSGDM's average, both moments divided by what they make of a gradient of ones."""
+    gradients = np.asarray(gradients)
+    ones = np.ones_like(gradients)
+    columns = zip(
+        rsgdm(gradients, b1, first_difference, correction),
+        rsgdm(ones, b1, first_difference, correction),
+        sgdm(np.abs(gradients) ** 2, b2),
+        sgdm(ones, b2),
+        strict=True,
+    )
+    for n, steady_n, v, steady_v in columns:
+        yield n / steady_n / (np.sqrt(v / steady_v + eps_root) + eps)

@@ -1,6 +1,7 @@
 """Bad arguments: the error names the argument, its value and what is allowed."""
 
 import fractions
+import functools
 import math
 import re
 
@@ -107,6 +108,62 @@ def test_numpy_learning_rates_promote_nothing(factory):
 def test_first_difference(factory, value):
     with _raises("first_difference", "'zero' or 'gradient'", repr(value)):
         factory(first_difference=value)
+
+
+CORRECTED = pytest.mark.parametrize("factory", [*SCALE_BY, functools.partial(rsgdm, 0.1)])
+
+
+@CORRECTED
+@pytest.mark.parametrize(
+    "correction",
+    [
+        *(-0.1, 9.00002, 10, math.nan, math.inf, 10**400, np.float32(9.1), np.array(-1.0)),
+        *(np.array([0.9]), "0.9", True, 0.9j, [0.9], max, jnp.array([0.5]), jnp.array(0.5 + 0j)),
+    ],
+    ids=repr,
+)
+def test_correction(factory, correction):
+    said = "correction must be None or a real number in [0, decay/(1-decay)] = [0, 9], got"
+    with _raises(said, repr(correction)[:5]):
+        factory(0.9, correction=correction)
+    if not isinstance(correction, jax.Array):
+        with _raises("= [0, 0], got", repr(correction)):
+            factory(0.0, correction=correction)
+
+
+@CORRECTED
+def test_corrections_that_are_fine(factory):
+    one = jnp.ones(2)
+    # The upper end, in the precision of whoever computed it.
+    ends = [(d, d / (1 - d)) for d in (0.0, 0.3, 0.9, 0.99, np.float32(0.9), np.float32(0.999))]
+    ends += [
+        (0.9, 9),
+        (0.9, 9.0),
+        (0.99, 99.0),
+        (np.float32(0.9), 9.0),
+        (0.75, ml_dtypes.bfloat16(3)),
+    ]
+    for decay, correction in [
+        (0.9, 0),
+        (0.9, np.float32(0.5)),
+        (0.9, fractions.Fraction(1, 2)),
+        *ends,
+    ]:
+        transformation = factory(decay, correction=correction)
+        update, _ = transformation.update(one, transformation.init(one))
+        assert update.dtype == one.dtype
+    # JAX scalars are not looked at; what a number may be beside one, is.
+    for correction in (jnp.array(-3.0), jnp.array(100), jnp.bfloat16(0.5)):
+        transformation = factory(0.9, correction=correction)
+        with jax.numpy_dtype_promotion("strict"):
+            transformation.update(one, transformation.init(one))
+    with jax.numpy_dtype_promotion("strict"):
+        for decay, correction in [(jnp.bfloat16(0.5), jnp.float16(0.5)), (jnp.array(0), 0.0)]:
+            transformation = factory(decay, correction=correction)
+            transformation.update(one, transformation.init(one))
+    factory(jnp.array(0.9), correction=50.0)
+    with _raises("correction", "[0, inf)", "-1.0"):
+        factory(jnp.array(0.9), correction=-1.0)
 
 
 @pytest.mark.parametrize("value", ["yes", None, 1])

@@ -15,6 +15,7 @@ import pytest
 
 from tests.library.optimizers import (
     DECAY,
+    LINEAR,
     OPTIMIZERS,
     RATE,
     assert_close,
@@ -125,7 +126,8 @@ def test_scan(name):
 
 
 def test_gradient_through_the_update(name, x64):
-    # θ ↦ loss after five steps on a quadratic: linear in θ, so a unit step is its exact derivative.
+    # θ ↦ θ after five steps on a quadratic. If it is linear, any step gives its derivative.
+    half, atol = (1.0, 1e-14) if name in LINEAR else (1e-5, 1e-9)
     optimizer = make(name)
     curvature = jnp.array([1.0, 3.0])
 
@@ -139,8 +141,9 @@ def test_gradient_through_the_update(name, x64):
     start = jnp.array([0.3, -0.7])
     jacobian = jax.jit(jax.jacrev(final))(start)
     for k in range(2):
-        unit = jnp.zeros(2).at[k].set(1.0)
-        np.testing.assert_allclose(jacobian[:, k], final(start + unit) - final(start), atol=1e-14)
+        step = jnp.zeros(2).at[k].set(half)
+        wanted = (final(start + step) - final(start - step)) / (2 * half)
+        np.testing.assert_allclose(jacobian[:, k], wanted, rtol=0, atol=atol)
     assert np.all(np.abs(np.diag(jacobian)) > 0.1)
 
 
@@ -228,17 +231,6 @@ def test_extra_arguments_are_accepted_and_handed_on(name):
     chain = optax.chain(make(name), scale)
     updates, _ = chain.update(gradients[0], chain.init(gradients[0]), gradients[0], **extra)
     assert_close(updates, jax.tree.map(lambda u: 2 * u, wanted[0]))
-
-
-@pytest.mark.parametrize("inject", [lambda factory: factory, optax.inject_hyperparams])
-def test_decay_zero_is_plain_sgd_to_the_bit(name, inject):
-    # From a number and from a JAX array, after a gradient up to 1/eps times as large.
-    optimizer = inject(OPTIMIZERS[name][0])(1.0, 0.0)
-    for dtype, large in [("bfloat16", 100), ("float16", 3e4), ("float32", 1e8)]:
-        values = jnp.array([1, large, -large, 0.125, 0, -large], dtype)
-        gradients = [jnp.roll(values, t) for t in range(6)]
-        for g, update in zip(gradients, run(optimizer, gradients, values), strict=True):
-            np.testing.assert_array_equal(update, -g)
 
 
 def test_under_the_strictest_settings(name):

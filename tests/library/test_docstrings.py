@@ -25,7 +25,11 @@ FUNCTIONS = [
     if inspect.isfunction(member) and name.rpartition(".")[2] not in CONSTRUCTORS
 ]
 TRANSFORMATIONS = [name for name in FUNCTIONS if name.count(".") == 1]
-STATES = [rsgdm_optax.ScaleByRsgdmState, rsgdm_optax.ScaleByRsgdmCompactState]
+STATES = [
+    rsgdm_optax.ScaleByRsgdmState,
+    rsgdm_optax.ScaleByRsgdmCompactState,
+    rsgdm_optax.ScaleByRsadamState,
+]
 
 
 @pytest.mark.parametrize("module", [rsgdm_optax])
@@ -68,4 +72,8 @@ def test_everything_is_documented(name):
 
 def test_states_have_the_promised_fields():
     fields = [state._fields for state in STATES]
-    assert fields == [("count", "m", "z", "previous_gradient"), ("count", "c")]
+    assert fields == [
+        ("count", "m", "z", "previous_gradient"),
+        ("count", "c"),
+        ("count", "c", "nu"),
+    ]

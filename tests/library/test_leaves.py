@@ -15,6 +15,8 @@ import optax
 import pytest
 
 from tests.library.optimizers import (
+    ADAMS,
+    LINEAR,
     OPTIMIZERS,
     RATE,
     STEPS,
@@ -71,7 +73,9 @@ def test_none_in_place_of_a_gradient(name, jit):
     without_second = expected(name, [gradients[0], *gradients[2:]], rate=RATE)
     for t in (2, 3):
         updates, state = update(gradients[t], state)
-        assert_close(updates, {"w": wanted[t]["w"], "b": without_second[t - 1]["b"]})
+        assert_close(updates["w"], wanted[t]["w"])
+        if name in LINEAR:  # else the tree's count is in the numbers too, as in optax.adam
+            assert_close(updates["b"], without_second[t - 1]["b"])
     updates, after = update(None, state)
     assert updates is None
     chex.assert_trees_all_equal(_without_counts(after), _without_counts(state))
@@ -164,7 +168,10 @@ def test_gradients_that_are_not_jax_arrays(name, number):
 def test_float16_of_opposite_signs_does_not_overflow(name):
     # Heavy-ball buffers are 1/(1−β) times as large as the gradients, differences twice.
     values = [np.full(3, 6e4 * sign, np.float16) for sign in (*[1] * 30, *[-1] * 30, 1, -1)]
-    optimizer = make(name, 1e-3)
+    if name in ADAMS:  # whose squares do, in a buffer of float16
+        optimizer = make(name, 1e-3, accumulator_dtype="float32")
+    else:
+        optimizer = make(name, 1e-3)
     state = optimizer.init(values[0])
     for g, wanted in zip(values, expected(name, values, rate=1e-3), strict=True):
         updates, state = optimizer.update(g, state)

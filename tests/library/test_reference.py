@@ -1,4 +1,7 @@
-"""Every optimizer against NumPy float64, over hundreds of steps, the first ones included."""
+"""Every linear optimizer against NumPy float64, over hundreds of steps, the first ones included.
+
+The Adam family is in test_rsadam.py.
+"""
 
 from collections import deque
 from typing import Any
@@ -10,8 +13,9 @@ import optax
 import pytest
 
 import rsgdm_optax
-from tests.library.optimizers import OPTIMIZERS_AND_STARTS
+from tests.library.optimizers import ADAMS, LINEAR, OPTIMIZERS_AND_STARTS, run
 
+LINEAR_AND_STARTS = [name for name in OPTIMIZERS_AND_STARTS if name not in ADAMS]
 STEPS = 320
 KINDS = ["random", "constant", "ramp", "sign_flipping", "heavy_tailed"]
 
@@ -66,13 +70,13 @@ def _largest_errors(name: str, decay: float, dtype: type) -> dict[str, float]:
     return dict(zip(KINDS, np.max(errors / largest, axis=0), strict=True))
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS_AND_STARTS)
+@pytest.mark.parametrize("name", LINEAR_AND_STARTS)
 def test_float64(name, x64):
     errors = _largest_errors(name, 0.9, np.float64)
     assert {kind: error for kind, error in errors.items() if error >= 1e-14} == {}
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS_AND_STARTS)
+@pytest.mark.parametrize("name", LINEAR_AND_STARTS)
 def test_trees_of_all_shapes_and_complex_gradients(name, x64):
     rng = np.random.default_rng(5)
     draw = lambda *shape: rng.standard_normal((STEPS, *shape))  # noqa: E731
@@ -91,7 +95,7 @@ def test_trees_of_all_shapes_and_complex_gradients(name, x64):
 
 
 @pytest.mark.parametrize("decay", [0.0, 0.3, 0.5, 0.9, 0.999])
-@pytest.mark.parametrize("name", OPTIMIZERS_AND_STARTS)
+@pytest.mark.parametrize("name", LINEAR_AND_STARTS)
 def test_float32(name, decay):
     errors = _largest_errors(name, decay, np.float32)
     bound = 4 * np.finfo(np.float32).eps
@@ -114,7 +118,7 @@ def _loss_in_float32(name: str, decay: float, gradients: np.ndarray) -> np.ndarr
     return loss / np.finfo(np.float32).eps
 
 
-NEAR_ONE = pytest.mark.parametrize("name", ["rsgdm", "rsgdm_compact", "sgdm", "nesterov"])
+NEAR_ONE = pytest.mark.parametrize("name", LINEAR)
 
 
 # What the README says of a β near 1. The bounds leave room for other orders of summation.
@@ -160,3 +164,15 @@ def test_compact_buffer_is_the_average_without_the_first_gradient(x64):
         _, state = transformation.update(jnp.asarray(g), state)
         c = 0.9 * c + 0.1 * g if t > 1 else c
         np.testing.assert_allclose(state.c, c, rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize("name", LINEAR)
+@pytest.mark.parametrize("inject", [lambda factory: factory, optax.inject_hyperparams])
+def test_decay_zero_is_plain_sgd_to_the_bit(name, inject):
+    # From a number and from a JAX array, after a gradient up to 1/eps times as large.
+    optimizer = inject(LINEAR[name][0])(1.0, 0.0)
+    for dtype, large in [("bfloat16", 100), ("float16", 3e4), ("float32", 1e8)]:
+        values = jnp.array([1, large, -large, 0.125, 0, -large], dtype)
+        gradients = [jnp.roll(values, t) for t in range(6)]
+        for g, update in zip(gradients, run(optimizer, gradients, values), strict=True):
+            np.testing.assert_array_equal(update, -g)
