@@ -83,7 +83,8 @@ def stationary_variance(
         relative = (1 + beta + a * c * d) / ((1 + a * c) * (2 * (1 + beta) - a * d))
     relative = np.where(rate * curvature < method.stability_limit, relative, np.inf)
     # Without noise nothing moves, stable or not.
-    return np.where(noise_variance == 0, 0.0, gain * rate / curvature * relative * noise_variance)
+    relative = np.where(noise_variance == 0, 0.0, relative)
+    return np.asarray(gain * rate / curvature * relative * noise_variance)
 
 
 def convergence_rate(

@@ -1,5 +1,6 @@
 """The decay and the learning rate that do best on a quadratic."""
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -7,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rsgdm_optax.linear import _methods
-from rsgdm_optax.linear._description import Array, LinearMomentum, check_steps, known
+from rsgdm_optax.linear._description import Array, LinearMomentum, check_method, check_steps
 from rsgdm_optax.linear._feedback import convergence_rate, loss_after, read_modes, read_variance
 
 Family = Callable[..., LinearMomentum]
@@ -60,7 +61,7 @@ def best_tuning(
     Returns:
       The method, its learning rate, and the rate or the loss that they reach. The numeric search
       looks at α from 10⁻⁴ of its stable limit on and at decays up to 0.9999, and finds the value
-      to about 10⁻⁴ of itself.
+      to about 10⁻⁶ of itself.
 
     Raises:
       ValueError: if an argument is not as described.
@@ -129,21 +130,43 @@ def _fastest(family: Family, ends: Array) -> tuple[LinearMomentum, float] | None
 def _search(
     family: Family, value: Callable[[LinearMomentum, float], float], curvature: float
 ) -> Tuning:
-    """A grid of log(1−β) and of the logarithm of α's share of its limit, then ever closer ones."""
-    has_decay = family is not _methods.sgd
-    width, best = 0.4, (np.inf, 0.0, 0.0)
-    memory = np.arange(-23.0, 1.0) * width if has_decay else np.zeros(1)
-    share = np.arange(-23.0, 0.0) * width
-    for _ in range(16):
-        for m in memory[(memory <= 0) & (memory > -9.3)]:
-            method = family(float(-np.expm1(m))) if has_decay else _methods.sgd()
-            limit = method.stability_limit / curvature
-            tried = [(value(method, float(np.exp(s)) * limit), m, s) for s in share[share < 0]]
-            best = min(best, *tried)
-        memory = best[1] + (np.arange(-4.0, 5.0) * width / 2 if has_decay else np.zeros(1))
-        share = best[2] + np.arange(-4.0, 5.0) * width / 2
-        # Slowly: the best lies on a ridge that runs across the grid.
-        width *= 0.6
-    method = family(float(-np.expm1(best[1]))) if has_decay else _methods.sgd()
-    known(method)
-    return Tuning(method, float(np.exp(best[2])) * method.stability_limit / curvature, best[0])
+    """The best log(1−β), where for each the best logarithm of α's share of its limit is found."""
+
+    def method_at(memory: float) -> LinearMomentum:
+        method = _methods.sgd() if family is _methods.sgd else family(-math.expm1(memory))
+        check_method(method)
+        return method
+
+    def rate_at(method: LinearMomentum, share: float) -> float:
+        return math.exp(share) * method.stability_limit / curvature
+
+    def best_share(memory: float) -> tuple[float, float]:
+        method = method_at(memory)
+        return _minimum(lambda share: value(method, rate_at(method, share)))
+
+    memory = 0.0 if family is _methods.sgd else _minimum(lambda memory: best_share(memory)[1])[0]
+    share, best = best_share(memory)
+    return Tuning(method_at(memory), rate_at(method_at(memory), share), best)
+
+
+def _minimum(function: Callable[[float], float]) -> tuple[float, float]:
+    """Where a function is least between log 10⁻⁴ and 0, and its value: grid, then golden section."""
+    grid = np.linspace(math.log(1e-4), 0.0, 25).tolist()
+    values = [function(x) for x in grid]
+    k = int(np.argmin(values))
+    left, right = grid[max(k - 1, 0)], grid[min(k + 1, len(grid) - 1)]
+    best = (values[k], grid[k])
+    golden = (5**0.5 - 1) / 2
+    low, high = right - golden * (right - left), left + golden * (right - left)
+    at_low, at_high = function(low), function(high)
+    for _ in range(30):
+        best = min(best, (at_low, low), (at_high, high))
+        if at_low < at_high:
+            right, high, at_high = high, low, at_low
+            low = right - golden * (right - left)
+            at_low = function(low)
+        else:
+            left, low, at_low = low, high, at_high
+            high = left + golden * (right - left)
+            at_high = function(high)
+    return best[1], best[0]
