@@ -150,7 +150,7 @@ def _search(
 
 
 def _minimum(function: Callable[[float], float]) -> tuple[float, float]:
-    """Where a function is least between log 10⁻⁴ and 0, and its value: grid, then golden section."""
+    """Where a function is least between log 10⁻⁴ and 0, and its value, by golden section."""
     grid = np.linspace(math.log(1e-4), 0.0, 25).tolist()
     values = [function(x) for x in grid]
     k = int(np.argmin(values))
