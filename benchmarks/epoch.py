@@ -7,19 +7,13 @@ count for neither; the order of the examples, the looks at the loss and the read
 count for the epoch.
 """
 
-import dataclasses
-import tempfile
-from pathlib import Path
-
 import numpy as np
 
 from benchmarks.timing import Spread, interleaved, parse, report
-from train.common.progress import Display
 from train.data.dataset import Dataset, Split
 from train.engine.epochs import Trainer
 from train.runs.settings import RunConfig
-from train.runs.store import RunFolder
-from train.study.presets import PRESETS, runs
+from train.study.presets import PRESETS
 
 
 def made_up(examples: int) -> Dataset:
@@ -39,13 +33,9 @@ def made_up(examples: int) -> Dataset:
 
 def epoch_seconds(trainer: Trainer, run: RunConfig, examples: int) -> float:
     """Trains for one epoch; returns the seconds of its training."""
-    with tempfile.TemporaryDirectory() as path:
-        folder = RunFolder(Path(path) / run.name)
-        folder.start(run, {})
-        display = Display(1, quiet=True)
-        result = trainer.run(run, folder, display, checkpoint_every=1, tensorboard=False)
+    (epoch,) = trainer.epochs(run, trainer.start(run), 0)
     trained = examples // run.batch_size * run.batch_size
-    return trained / float(result["images_per_second"])
+    return trained / float(epoch.metrics["images_per_second"])
 
 
 def main() -> None:
@@ -53,10 +43,9 @@ def main() -> None:
     options = parse("epoch.py", "Time an epoch of training against its steps alone.")
     examples, rounds = (512, 2) if options.quick else (60_000, 3)
     preset = PRESETS["fashion_mnist"]
-    config = dataclasses.replace(preset, optimizers=("rsgdm",), seeds=(0, 1), epochs=1)
-    (run,) = runs(config, "")
+    (run,) = preset.replace(optimizers=("rsgdm",), seeds=(0, 1), epochs=1).runs("")
     steps = examples // run.batch_size
-    trainer = Trainer(made_up(examples), run.model, run.dtype)
+    trainer = Trainer(made_up(examples))
     trainer.step_seconds(run)  # compiles
     seconds = interleaved(
         {

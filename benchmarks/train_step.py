@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.timing import Spread, Timed, interleaved, parse, report, timed
-from train.engine.optimizers import make_optimizer
+from train.engine.optimizers import Arm
 from train.engine.steps import Examples, Keys, Network, Sums, TrainState, TrainStep
 from train.models.cpu_convolution import compiler_options, convolution
 from train.models.resnet import MODELS
@@ -41,16 +41,15 @@ def ours(name: str, side: int, channels: int, *, fast: bool) -> tuple[Timed, flo
     )
     make = functools.partial(MODELS[name], channels=channels, classes=10)
     network = Network(make, convolution=convolution if fast else None)
-    optimizer = make_optimizer(
-        "nesterov", lambda _: jnp.float32(0.01), decay=0.9, weight_decay=5e-4
-    )
+    arm = Arm("nesterov", "nesterov")
+    optimizer = arm.make(lambda _: jnp.float32(0.01), decay=0.9, weight_decay=5e-4)
     keys = Keys.of_seed(0)
     params, batch_stats = network.init(keys.parameters)
     state = TrainState(jnp.int32(0), params, batch_stats, optimizer.init(params))
     step = TrainStep(
-        network, optimizer, batch_size=BATCH, steps_per_epoch=1, augment=False, flip=False
+        network, lambda _: optimizer, batch_size=BATCH, steps_per_epoch=1, augment=False, flip=False
     )
-    rest = (examples, jnp.arange(BATCH), keys)
+    rest = (examples, jnp.arange(BATCH), keys, jnp.float32(0.01))
     options = compiler_options() if fast else None
     program = jax.jit(step, donate_argnums=(0, 1), compiler_options=options)
     lowered = program.lower(state, Sums.zero(), *rest)

@@ -10,11 +10,11 @@ from result_figures import Gallery
 from result_files import Results, Study, measured_on
 from result_measurements import correction, straying
 
+from train.report.rates import rate_table
 from train.report.report import Report, curves
 from train.report.statistics import BASELINE, Difference
 from train.report.tables import difference_text, markdown_table, paired
 from train.report.verdict import PRIMARY
-from train.tune import rate_table
 
 _NOTHING = "*Nothing has been run yet.*"
 

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 DOCUMENT = ROOT / "docs" / "architecture.md"
 # From top to bottom, with what each is for.
 ROOMS = {
-    "entry points": "cifar.py, report.py and tune.py: bootstrap, then one call",
+    "entry points": "cifar.py and report.py: bootstrap, then one call",
     "experiments": "measurements inside of training, checks of a GPU, collectives",
     "study": "options, presets, validation; one study from its settings to its report",
     "engine": "training steps, epochs, optimizers, devices and hosts",

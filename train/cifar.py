@@ -19,16 +19,16 @@ if __name__ == "__main__":  # this checkout's packages come before others of the
 from train.engine import multihost
 from train.study.cli import parse
 from train.study.dry_run import Plan
-from train.study.runner import run_study
+from train.study.runner import Devices, run_study
 
 
-def main() -> int:
+def main(devices: Devices | None = None) -> int:
     """Parses the options, does the study, prints its table; returns the exit status."""
     config, dry_run = parse()
     if dry_run is not None:
-        Plan.of(config, timed_steps=dry_run).show()
+        Plan.of(config, timed_steps=dry_run, devices=devices).show()
         return 0
-    report = run_study(config)
+    report = run_study(config, devices)
     if multihost.is_first():
         report.show()
     return 3 if report.diverged else 0

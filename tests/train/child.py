@@ -21,11 +21,10 @@ import pytest
 from tests.train.conftest import small
 from tests.train.networks import TINY
 from train.common import entrypoint
-from train.common.progress import Display
 from train.engine import backend, multihost, steps
-from train.engine import epochs as trainer
 from train.engine.parallel import Pmap
 from train.models.resnet import MODELS
+from train.runs.settings import RunConfig
 from train.study import runner as study
 
 
@@ -49,16 +48,15 @@ def _in_float64(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(steps.Sums, "zero", staticmethod(wide(steps.Sums.zero)))
 
 
-def _after(epochs: int, patch: pytest.MonkeyPatch, act: Callable[[], None]) -> None:
+def after(epochs: int, act: Callable[[], None]) -> Callable[..., None]:
     """Acts when so many epochs were trained; the last of them has no checkpoint yet."""
-    show, left = Display.epoch, iter(range(epochs - 1, -1, -1))
+    left = iter(range(epochs - 1, -1, -1))
 
-    def acting(self: Display, *args: Any) -> None:
-        show(self, *args)
+    def acting(_run: RunConfig, _metrics: dict[str, Any]) -> None:
         if next(left) == 0:
             act()
 
-    patch.setattr(Display, "epoch", acting)
+    return acting
 
 
 def _stop() -> None:
@@ -71,16 +69,16 @@ def _apply_alone(apply: Callable[..., Any]) -> Callable[..., Any]:
 
 # Faults of the divided step that the comparison with one device must find.
 MUTANTS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
-    "a sum for the mean": lambda patch: patch.setattr(Pmap, "mean", Pmap.total),
-    "no mean": lambda patch: patch.setattr(Pmap, "mean", lambda _, shares: shares),
-    "no total": lambda patch: patch.setattr(Pmap, "total", lambda _, shares: shares),
+    "a sum for the mean": lambda patch: patch.setattr(Pmap, "pmean", Pmap.psum),
+    "no mean": lambda patch: patch.setattr(Pmap, "pmean", lambda _, shares: shares),
+    "no total": lambda patch: patch.setattr(Pmap, "psum", lambda _, shares: shares),
     "BatchNorm of each device's own": lambda patch: patch.setattr(
         steps.Network, "apply", _apply_alone(steps.Network.apply)
     ),
     "n of each device's own": lambda patch: patch.setattr(jax.lax, "axis_size", lambda _: 1),
     "the same share for all": lambda patch: patch.setattr(
         Pmap,
-        "share",
+        "shard",
         lambda self, batch: jax.tree.map(lambda x: x[: len(x) // len(self.devices)], batch),
     ),
 }
@@ -99,8 +97,6 @@ def train(
     """Trains one study of a small network, on the first devices."""
     with pytest.MonkeyPatch.context() as patch, contextlib.suppress(Stopped):
         patch.setitem(MODELS, "resnet8", network)
-        for module in (study, trainer):
-            patch.setattr(module, "devices", lambda: tuple(jax.devices()[:devices]))
         if jax.config.jax_enable_x64:
             patch.setitem(backend.NUMBERS, "jax_enable_x64", value=True)
             _in_float64(patch)
@@ -108,11 +104,12 @@ def train(
             patch.setattr(study, "build_report", lambda _: None)
         if mutant is not None:
             MUTANTS[mutant](patch)
+        options: dict[str, Any] = {}
         if stop_after is not None:
-            _after(stop_after, patch, _stop)
+            options["after_epoch"] = after(stop_after, _stop)
         if die_after is not None:
-            _after(die_after, patch, lambda: os.kill(os.getpid(), signal.SIGKILL))
-        study.run_study(small(**config))
+            options["after_epoch"] = after(die_after, lambda: os.kill(os.getpid(), signal.SIGKILL))
+        study.run_study(small(**config), tuple(jax.devices()[:devices]), **options)
 
 
 def main() -> int:
@@ -120,7 +117,7 @@ def main() -> int:
     jax.config.update("jax_num_cpu_devices", task["cpus"])
     jax.config.update("jax_enable_x64", task["float64"])
     # Once for all jobs: processes can meet only once.
-    with multihost.together(small("", **task.get("processes", {}))):
+    with multihost.distributed_session(small("", **task.get("processes", {})).execution):
         for job in task["jobs"]:
             train(**job)
     return 0

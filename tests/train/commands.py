@@ -1,6 +1,7 @@
 """The programs called as a user calls them: in this process, or in children that never stay."""
 
 import contextlib
+import functools
 import os
 import signal
 import subprocess
@@ -11,8 +12,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
 
+import jax
 import pytest
 
+from train import cifar
 from train.common import entrypoint
 
 ROOT = Path(__file__).parents[2]
@@ -24,7 +27,10 @@ def status(program: ModuleType, words: list[object] | str, monkeypatch: pytest.M
     name = f"{program.__name__.rpartition('.')[2]}.py"
     words = words.split() if isinstance(words, str) else words
     monkeypatch.setattr(sys, "argv", [name, *map(str, words)])
-    return entrypoint.outcome(name, program.main)
+    main = program.main
+    if program is cifar:
+        main = functools.partial(main, tuple(jax.devices()[:1]))
+    return entrypoint.outcome(name, main)
 
 
 @contextlib.contextmanager

@@ -1,6 +1,5 @@
 """One small study, trained once a session; tests that change it work on a copy."""
 
-import dataclasses
 import os
 import shutil
 from importlib.util import find_spec
@@ -15,9 +14,10 @@ from train.data import tfds
 from train.data.dataset import Dataset
 from train.engine.epochs import Trainer
 from train.models.resnet import MODELS
-from train.study import runner as train_study
-from train.study.presets import PRESETS, Config
-from train.study.runner import run_study
+from train.report.report import Report
+from train.study import runner
+from train.study.config import Config
+from train.study.presets import PRESETS
 
 # Needs TensorFlow, which has an environment of its own: `make test-tfds`.
 collect_ignore = [] if find_spec("tensorflow_datasets") else ["test_tfds.py"]
@@ -41,16 +41,22 @@ def small(output: Path | str, **changes) -> Config:
         "learning_rate": 0.5,
         "checkpoint_every": 1,
     }
-    return dataclasses.replace(PRESETS["demo"], output=str(output), **defaults | changes)
+    return PRESETS["demo"].replace(output=str(output), **defaults | changes)
 
 
-@pytest.fixture(scope="package", autouse=True)
-def one_device():
+def one_device() -> tuple[jax.Device, ...]:
     """Of the eight virtual devices training uses one; test_parallel.py has children for more."""
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        for module in ("train.study.runner", "train.engine.epochs"):
-            monkeypatch.setattr(f"{module}.devices", lambda: tuple(jax.devices()[:1]))
-        yield
+    return tuple(jax.devices()[:1])
+
+
+def run_study(config: Config, **options) -> Report:
+    """A study on one device."""
+    return runner.run_study(config, **{"devices": one_device()} | options)
+
+
+def check_study(config: Config) -> Dataset:
+    """What makes a study impossible, on one device."""
+    return runner.check_study(config, one_device())
 
 
 @pytest.fixture
@@ -75,16 +81,16 @@ def quick_studies():
     """
     trainers: dict[tuple, Trainer] = {}
 
-    def trainer(dataset: Dataset, *settings: str) -> Trainer:
-        key = (dataset.fingerprint, len(dataset.train), *settings)
+    def trainer(dataset: Dataset, **options) -> Trainer:
+        key = (dataset.fingerprint, len(dataset.train))
         if key not in trainers:
-            trainers[key] = Trainer(dataset, *settings)
+            trainers[key] = Trainer(dataset, **options)
         return trainers[key]
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(MODELS, "resnet8", SMALLEST)
-        patch.setattr(train_study, "Trainer", trainer)
-        patch.setattr(train_study, "build_report", lambda _: None)
+        patch.setattr(runner, "Trainer", trainer)
+        patch.setattr(runner, "build_report", lambda _: None)
         yield
 
 

@@ -16,7 +16,7 @@ import pytest
 from train.data import official
 from train.data.npz import Arrays
 from train.runs.store import RunFolder
-from train.study.presets import PRESETS, runs
+from train.study.presets import PRESETS
 
 
 def arrays(train: int, test: int, shape: tuple[int, ...], classes: int, seed: int = 0) -> Arrays:
@@ -162,8 +162,14 @@ def write_run(
     **settings,
 ) -> None:
     """A finished run, of two epochs if not told; diverged in the last if it has no accuracy."""
-    defaults = {"optimizer": optimizer, "seed": seed, "epochs": 2, "learning_rate": 0.5}
-    (template, *_) = runs(PRESETS["demo"], data="0123456789abcdef")
+    defaults = {
+        "arm": optimizer,
+        "optimizer": optimizer,
+        "seed": seed,
+        "epochs": 2,
+        "learning_rate": 0.5,
+    }
+    (template, *_) = PRESETS["demo"].runs("0123456789abcdef")
     config = dataclasses.replace(template, **defaults | settings)
     folder = RunFolder(study / config.name)
     folder.start(config, {"started": "2026-01-01T00:00:00+00:00", "device": "made up"})

@@ -6,10 +6,10 @@ from flax import nnx
 
 
 class Linear(nnx.Module):
-    """A model small enough to differentiate by hand."""
+    """A model small enough to differentiate by hand; of 8×8 images."""
 
-    def __init__(self, rngs: nnx.Rngs):
-        self.dense = nnx.Linear(64, 10, param_dtype=jnp.float64, rngs=rngs)
+    def __init__(self, rngs: nnx.Rngs, *, channels: int, classes: int):
+        self.dense = nnx.Linear(64 * channels, classes, param_dtype=jnp.float64, rngs=rngs)
         self.use_running_average = False
 
     def __call__(self, images):

@@ -7,7 +7,7 @@ import re
 from tests.train.commands import status
 from train.report import report
 from train.runs.settings import RunConfig
-from train.study.presets import PRESETS, runs
+from train.study.presets import PRESETS
 
 RUN = "sgdm-seed0"
 FILES = ("config.json", "environment.json", "metrics.jsonl", "result.json")
@@ -15,8 +15,8 @@ FILES = ("config.json", "environment.json", "metrics.jsonl", "result.json")
 
 def config(**changes) -> RunConfig:
     """The settings of `RUN`, with changes."""
-    (template, *_) = runs(PRESETS["demo"], data="0123456789abcdef")
-    made_up = {"optimizer": "sgdm", "seed": 0, "epochs": 2, "learning_rate": 0.5}
+    (template, *_) = PRESETS["demo"].runs("0123456789abcdef")
+    made_up = {"arm": "sgdm", "optimizer": "sgdm", "seed": 0, "epochs": 2, "learning_rate": 0.5}
     return dataclasses.replace(template, **made_up | changes)
 
 

@@ -18,7 +18,7 @@ from train.common.errors import InputError, LostProcessError
 
 ROOT = Path(__file__).parents[2]
 EXPERIMENTS = ("bias_variance", "collectives", "gpu_check", "nesterov_distance")
-PROGRAMS = ("report", "tune", *(f"experiments/{name}" for name in EXPERIMENTS))
+PROGRAMS = ("report", *(f"experiments/{name}" for name in EXPERIMENTS))
 LIMIT = 120  # seconds, to end a hang
 
 

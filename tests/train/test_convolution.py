@@ -10,13 +10,12 @@ import pytest
 from jax import lax
 
 from tests.train.commands import status
-from tests.train.conftest import small
+from tests.train.conftest import run_study, small
 from tests.train.runs import arrays, metrics
 from train import cifar
 from train.engine.steps import Network
 from train.models.cpu_convolution import VARIABLE, choose, compiler_options, convolution
 from train.models.resnet import MODELS
-from train.study.runner import run_study
 
 # Odd sides, uneven padding, strides and kernels that no network here has.
 AWKWARD = [

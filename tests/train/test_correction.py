@@ -6,13 +6,16 @@ import pytest
 
 from rsgdm_optax import analysis
 from tests.library import reference
-from tests.train.conftest import small
+from tests.train.conftest import one_device, small
 from tests.train.softmax import Linear, gradient, parameters
 from train.data.dataset import load
-from train.engine.steps import Keys, Network, epoch_order
+from train.engine.epochs import Trainer
+from train.engine.recipe import Recipe, make_network
+from train.engine.steps import Keys, epoch_order
 from train.experiments.bias_variance import REPLICAS, correction
 from train.experiments.measurement import Subject
-from train.study.presets import runs
+from train.models.cpu_convolution import VARIABLE
+from train.models.resnet import MODELS
 
 BATCH, EPOCHS, SEED = 64, 6, 2
 DECAY, WEIGHT_DECAY, RATE = 0.8, 0.01, 2.0
@@ -20,7 +23,9 @@ METHODS = {"m": reference.sgdm, "n": reference.rsgdm, "N": reference.nesterov}
 
 
 @pytest.fixture
-def subject(x64):
+def subject(x64, monkeypatch):
+    monkeypatch.setitem(MODELS, "linear", Linear)
+    monkeypatch.setenv(VARIABLE, "xla")  # there is no convolution
     config = small(
         "unused",
         optimizers=("sgdm",),
@@ -31,16 +36,18 @@ def subject(x64):
         weight_decay=WEIGHT_DECAY,
         learning_rate=RATE,
         augment=False,
+        model="linear",
     )
-    data = load("digits", train_examples=config.train_examples)
-    return Subject(runs(config, data.fingerprint)[0], data, Network(Linear))
+    data = load("digits", train_examples=config.run.train_examples)
+    trainer = Trainer(data, devices=one_device())
+    return Subject(trainer, data, config.runs(data.fingerprint)[0])
 
 
 def _gradients(subject, path, keys):
     """Of the keys' batches, one a step, at the parameters of the path."""
     found = []
     for step, theta in enumerate(path):
-        epoch, position = divmod(step, subject.steps_per_epoch)
+        epoch, position = divmod(step, Recipe(subject.run, subject.dataset).steps_per_epoch)
         order = np.asarray(epoch_order(keys, epoch, len(subject.dataset.train)))
         chosen = order[position * BATCH : (position + 1) * BATCH]
         found.append(gradient(theta, subject.dataset, chosen, WEIGHT_DECAY))
@@ -49,8 +56,8 @@ def _gradients(subject, path, keys):
 
 def _driven_by_sgdm(subject, keys):
     """The parameters before every step."""
-    path = [parameters(subject.network, keys)]
-    while len(path) < subject.steps:
+    path = [parameters(make_network(subject.dataset, "linear"), keys)]
+    while len(path) < Recipe(subject.run, subject.dataset).steps:
         m = list(reference.sgdm(_gradients(subject, path, keys), DECAY))[-1]
         path.append(path[-1] - RATE * m)
     return path
@@ -71,7 +78,7 @@ def test_every_number_equals_numpys(subject):
     # Numbers are written with six digits; what should be zero is a difference of numbers near 1.
     close = lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-12)  # noqa: E731
 
-    assert found["step"] == list(range(1, subject.steps + 1))
+    assert found["step"] == list(range(1, Recipe(subject.run, subject.dataset).steps + 1))
     close(found["gradient_squared"], _squared(full))
     close(found["change_squared"], _squared(change))
     close(found["start_squared"], _squared(terms.gradient - full))

@@ -15,13 +15,12 @@ import pytest
 import rsgdm_optax
 from tests.train import runs
 from tests.train.commands import not_installed
-from tests.train.conftest import small
+from tests.train.conftest import run_study, small
 from train.common.errors import InputError
 from train.common.variables import blamed
 from train.engine import backend
 from train.engine.parallel import devices
 from train.runs import environment
-from train.study.runner import run_study
 
 ROOT = Path(__file__).parents[2]
 LIMIT = 300  # seconds, to end a hang

@@ -13,7 +13,7 @@ from train.runs.folders import check_same_study
 from train.runs.formats import FORMAT, SETTINGS, checked, current
 from train.runs.settings import RunConfig
 from train.runs.store import RunFolder, write_json
-from train.study.presets import PRESETS, runs
+from train.study.presets import PRESETS
 
 
 @pytest.fixture
@@ -78,8 +78,8 @@ def test_a_run_of_the_first_format_goes_on_in_todays(study):
 
 def test_every_setting_says_what_it_may_be():
     assert SETTINGS.keys() == {field.name for field in dataclasses.fields(RunConfig)}
-    for optimizers in PRESETS.values():
-        for run in runs(optimizers, "0123"):
+    for preset in PRESETS.values():
+        for run in preset.runs("0123"):
             assert checked("", dataclasses.asdict(run), SETTINGS) == dataclasses.asdict(run)
 
 
@@ -172,7 +172,7 @@ VALUES = [
     ("config.json", "optimizer", ["sgdm"], "a text"),
     ("config.json", "decay", 1, "a number in [0, 1)"),
     ("config.json", "augment", "yes", "true or false"),
-    ("config.json", "train_examples", 0, "a whole number of 1 or more, or null"),
+    ("config.json", "train_examples", 0, "a whole number of 1 or more, below 2^31, or null"),
     ("config.json", "learning_rate", {"sgdm": 1}, "a positive number"),
     ("config.json", "format", "two", "a whole number from 1 on"),
     ("config.json", "format", 0, "a whole number from 1 on"),

@@ -21,7 +21,7 @@ def in_a_folder_of_its_own(tmp_path, monkeypatch):
 
 def _seeds_and_names(subject):
     """A measurement that takes no time."""
-    return lambda seed: {"measured": [subject.run.optimizer, seed], "never": float("nan")}
+    return lambda seed: {"measured": [subject.run.arm, seed], "never": float("nan")}
 
 
 def test_a_file_a_run_and_none_measured_twice(monkeypatch, capsys):
@@ -54,7 +54,7 @@ def test_straying_is_from_nesterov_at_its_rate(monkeypatch):
     monkeypatch.setattr(straying, "straying", _seeds_and_names)
     assert status(straying, f"{TINY} --output out", monkeypatch) == 0
     settings = json.loads(Path("out/nesterov-seed1.json").read_text())["settings"]
-    assert settings["learning_rate"] == PRESETS["demo"].learning_rate["nesterov"]
+    assert settings["learning_rate"] == PRESETS["demo"].study.rates("nesterov")[0]
 
 
 # what is measured, options → what the line must say

@@ -7,13 +7,9 @@ import optax
 import pytest
 
 from tests.library import reference
-from train.engine.optimizers import (
-    OPTIMIZERS,
-    ema_rate,
-    known_faults,
-    make_optimizer,
-    step_schedule,
-)
+from train.engine.optimizers import OPTIMIZERS, Arm, known_faults
+from train.engine.schedules import factor
+from train.study.presets import PRESETS
 
 REFERENCES = {
     "sgdm": reference.sgdm,
@@ -22,6 +18,16 @@ REFERENCES = {
     "nesterov": reference.nesterov,
     "sgd": lambda gradients, _decay: gradients,
 }
+
+
+def _made(name, schedule, **options):
+    return Arm(name, name).make(schedule, **options)
+
+
+def _halving(rate, every):
+    """A rate that halves after every so many steps."""
+    halves = factor(PRESETS["demo"].replace(halve_every=every).run, 1)
+    return lambda count: rate * halves(count)
 
 
 def _descend(optimizer, steps=40):
@@ -40,7 +46,7 @@ def _descend(optimizer, steps=40):
     "halve_every", [1, 30, 50, 110, 378, 1950, 19_500, 2**31 - 1, 2**31, 10**12]
 )
 def test_step_schedule_halves_at_the_step(halve_every):
-    schedule = jax.jit(step_schedule(0.8, halve_every=halve_every))
+    schedule = jax.jit(_halving(0.8, halve_every))
     for halvings in range(20):
         for step in (halvings * halve_every, (halvings + 1) * halve_every - 1):
             if step < 2**31 - 1:  # the count after it is an int32 too
@@ -49,8 +55,8 @@ def test_step_schedule_halves_at_the_step(halve_every):
 
 @pytest.mark.parametrize("name", REFERENCES)
 def test_decayed_weights_join_the_gradient_before_the_average(name, x64):
-    schedule = step_schedule(0.5, halve_every=10)
-    path = _descend(make_optimizer(name, schedule, decay=0.8, weight_decay=0.1))
+    schedule = _halving(0.5, 10)
+    path = _descend(_made(name, schedule, decay=0.8, weight_decay=0.1))
     theta, gradients = np.zeros(3), []
     for t, params in enumerate(path):
         gradients.append(theta - 1.0 + 0.1 * theta)
@@ -62,15 +68,13 @@ def test_decayed_weights_join_the_gradient_before_the_average(name, x64):
 
 def test_every_optimizer_descends():
     for name in OPTIMIZERS:
-        path = _descend(
-            make_optimizer(name, step_schedule(0.05, halve_every=99), decay=0.9, weight_decay=0.0)
-        )
+        path = _descend(_made(name, _halving(0.05, 99), decay=0.9, weight_decay=0.0))
         assert np.all(np.abs(path[-1] - 1) < 0.9), name
 
 
 def test_decay_is_b1_of_the_adam_family():
     for name in ("adam", "nadam", "adan"):
-        ours = make_optimizer(name, lambda _: 0.01, decay=0.7, weight_decay=0.0)
+        ours = _made(name, lambda _: 0.01, decay=0.7, weight_decay=0.0)
         path = _descend(ours)
         np.testing.assert_array_equal(path, _descend(getattr(optax, name)(0.01, b1=0.7)))
 
@@ -94,7 +98,7 @@ def _adan(weight, b1=0.9, b2=0.92, b3=0.99):
 
 def test_a_fault_of_optaxs_adan_is_known_by_what_it_computes(monkeypatch):
     schedule = lambda _: 0.01  # noqa: E731
-    path = _descend(make_optimizer("adan", schedule, decay=0.9, weight_decay=0.0))
+    path = _descend(_made("adan", schedule, decay=0.9, weight_decay=0.0))
     right, wrong = (np.allclose(path, _descend(_adan(w)), rtol=1e-4) for w in (0.92, 0.08))
     assert right != wrong
     lines = known_faults(("sgd", "adan"))
@@ -116,8 +120,8 @@ def test_a_fault_of_optaxs_adan_is_known_by_what_it_computes(monkeypatch):
 def test_heavy_ball_convention_is_pytorchs_rate():
     # Heavy ball without dampening from zero velocity: PyTorch's and optax.sgd's.
     decay, rate = 0.9, 0.02
-    alpha = ema_rate("sgdm", rate, "heavy_ball", decay)
-    ours = _descend(make_optimizer("sgdm", lambda _: alpha, decay=decay, weight_decay=0.0))
+    alpha = Arm("sgdm", "sgdm").ema_rate(rate, "heavy_ball", decay)
+    ours = _descend(_made("sgdm", lambda _: alpha, decay=decay, weight_decay=0.0))
     np.testing.assert_allclose(ours, _descend(optax.sgd(rate, momentum=decay)), rtol=2e-6)
-    assert ema_rate("sgdm", rate, "ema", decay) == rate
-    assert ema_rate("adam", rate, "heavy_ball", decay) == rate
+    assert Arm("sgdm", "sgdm").ema_rate(rate, "ema", decay) == rate
+    assert Arm("adam", "adam").ema_rate(rate, "heavy_ball", decay) == rate

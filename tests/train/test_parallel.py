@@ -156,8 +156,7 @@ def test_eight_devices_equal_one_in_float32_for_five_steps(tmp_path):
         assert everything < 256
 
 
-def test_a_batch_that_the_devices_do_not_divide(tmp_path, monkeypatch):
-    monkeypatch.setattr("train.study.runner.devices", lambda: tuple(jax.devices()))
+def test_a_batch_that_the_devices_do_not_divide(tmp_path):
     with pytest.raises(InputError) as error:
         run_study(small(tmp_path / "study", batch_size=100))
     assert str(error.value) == "batch_size: 100 is not a multiple of 8, the number of devices"

@@ -1,16 +1,14 @@
 """What a dry run says, and that it leaves no trace."""
 
-import dataclasses
 import re
 
 import pytest
 
 from tests.train.commands import status
-from tests.train.conftest import small
-from train import cifar, tune
+from tests.train.conftest import one_device, run_study, small
+from train import cifar
 from train.study.dry_run import Plan
 from train.study.presets import PRESETS
-from train.study.runner import run_study
 
 
 @pytest.mark.parametrize(
@@ -22,7 +20,7 @@ from train.study.runner import run_study
     ],
 )
 def test_the_papers_studies(preset, parameters, multiply_adds, steps, no_tfds):
-    plan = Plan.of(PRESETS[preset], timed_steps=0)
+    plan = Plan.of(PRESETS[preset], timed_steps=0, devices=one_device())
     assert plan.is_stand_in
     assert plan.step_seconds is None
     assert set(plan.costs) == {"sgdm", "rsgdm"}
@@ -61,7 +59,7 @@ def test_a_dry_run_writes_nothing(tmp_path, capsys, monkeypatch):
 
 def test_a_dry_run_knows_what_is_done(study, capsys):
     config = small(study, seeds=(0, 3))
-    Plan.of(config, timed_steps=0).show()
+    Plan.of(config, timed_steps=0, devices=one_device()).show()
     assert "sgdm, rsgdm × 3 seeds, 4 of them done" in capsys.readouterr().out
 
 
@@ -79,16 +77,8 @@ def test_bad_dry_runs(options, why, capsys, monkeypatch):
     assert why in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("option", ["--dry-run", "--learning-rate 0.1", "--learning-rate=0.1"])
-def test_options_that_tuning_has_not(option, capsys, monkeypatch):
-    words = ["--rates", "0.1", "--preset", "demo", *option.split()]
-    assert status(tune, words, monkeypatch) == 2
-    name = option.replace("=", " ").split()[0]
-    assert f"{name}: not for tuning" in capsys.readouterr().err
-
-
 def test_a_study_of_days_says_so(tmp_path, capsys, monkeypatch):
-    config = dataclasses.replace(small(tmp_path / "study"), seeds=(0, 1))
+    config = small(tmp_path / "study", seeds=(0, 1))
     monkeypatch.setattr("train.study.runner.DAY", 1e-3)
     run_study(config)
     err = capsys.readouterr().err

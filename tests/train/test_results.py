@@ -13,8 +13,8 @@ from tests.train.made_up import write_run
 from train.common import entrypoint
 from train.common.errors import InputError
 from train.report.drawing import Figure, drawing, drawn
+from train.report.rates import best_rates
 from train.study.presets import PRESETS
-from train.tune import best_rates
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "docs"))

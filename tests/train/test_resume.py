@@ -11,15 +11,13 @@ import orbax.checkpoint as ocp
 import pytest
 
 from tests.train import runs
-from tests.train.conftest import small
+from tests.train.conftest import run_study, small
 from tests.train.test_checkpoints import write_sums
 from train.common.errors import InputError
-from train.common.progress import Display
 from train.engine.epochs import Trainer
 from train.runs.lock import locked
 from train.study import runner as train_study
-from train.study.presets import Config
-from train.study.runner import run_study
+from train.study.config import Config
 
 EPOCHS = 5
 
@@ -34,19 +32,16 @@ def _config(output: Path, **changes) -> Config:
     return small(output, **{"optimizers": ("rsgdm",), "seeds": (0, 1), "epochs": EPOCHS} | changes)
 
 
-def _stop_after(config: Config, epochs: int, monkeypatch) -> None:
-    """Trains until so many epochs were shown; the last one has no checkpoint yet."""
-    show, count = Display.epoch, iter(range(epochs, 0, -1))
+def _stop_after(config: Config, epochs: int) -> None:
+    """Trains until so many epochs are over; the last one has no checkpoint yet."""
+    count = iter(range(epochs, 0, -1))
 
-    def stopping(self, *args):
-        show(self, *args)
+    def stopping(_run, _metrics):
         if next(count) == 1:
             raise Stopped
 
-    with monkeypatch.context() as patch:
-        patch.setattr(Display, "epoch", stopping)
-        with pytest.raises(Stopped):
-            run_study(config)
+    with pytest.raises(Stopped):
+        run_study(config, after_epoch=stopping)
 
 
 @pytest.fixture(scope="module")
@@ -61,8 +56,7 @@ def reference(quick_studies, tmp_path_factory) -> Path:
 def stopped(quick_studies, tmp_path_factory) -> Path:
     """A study stopped in its fifth epoch, with checkpoints of 2, 3 and 4. Read only."""
     study = tmp_path_factory.mktemp("stopped") / "study"
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        _stop_after(_config(study), EPOCHS, monkeypatch)
+    _stop_after(_config(study), EPOCHS)
     return study
 
 
@@ -73,9 +67,9 @@ def unfinished(stopped, tmp_path) -> Path:
 
 
 @pytest.mark.parametrize("epochs", range(1, EPOCHS + 1))
-def test_a_stopped_run_ends_as_one_never_stopped(epochs, reference, tmp_path, monkeypatch, capsys):
+def test_a_stopped_run_ends_as_one_never_stopped(epochs, reference, tmp_path, capsys):
     config = _config(tmp_path / "study")
-    _stop_after(config, epochs, monkeypatch)
+    _stop_after(config, epochs)
     capsys.readouterr()
     run_study(config)
     runs.assert_same(tmp_path / "study", reference)
@@ -88,10 +82,10 @@ def test_a_stopped_run_ends_as_one_never_stopped(epochs, reference, tmp_path, mo
     assert len(starts) == 2
 
 
-def test_stopped_twice(reference, tmp_path, monkeypatch):
+def test_stopped_twice(reference, tmp_path):
     config = _config(tmp_path / "study")
     for epochs in (2, 1, 2):
-        _stop_after(config, epochs, monkeypatch)
+        _stop_after(config, epochs)
     run_study(config)
     runs.assert_same(tmp_path / "study", reference)
 
@@ -114,23 +108,21 @@ def test_metrics_are_mended(damage, unfinished, reference):
     runs.assert_same(unfinished, reference)
 
 
-def test_checkpoints_kept(tmp_path, monkeypatch):
-    kept, show = [], Display.epoch
+def test_checkpoints_kept(tmp_path):
+    kept = []
 
-    def looking(self, *args):
+    def looking(_run, _metrics):
         folder = tmp_path / "study" / "rsgdm-seed0" / "checkpoints"
         kept.append(runs.checkpoints(folder.parent) if folder.exists() else [])
-        show(self, *args)
 
-    monkeypatch.setattr(Display, "epoch", looking)
-    run_study(_config(tmp_path / "study"))
+    run_study(_config(tmp_path / "study"), after_epoch=looking)
     assert kept == [[], [1], [1, 2], [1, 2, 3], [2, 3, 4]]
     assert runs.checkpoints(tmp_path / "study" / "rsgdm-seed0") == [5]
 
 
-def test_a_checkpoint_every_other_epoch(reference, tmp_path, monkeypatch, capsys):
+def test_a_checkpoint_every_other_epoch(reference, tmp_path, capsys):
     config = _config(tmp_path / "study", checkpoint_every=2)
-    _stop_after(config, 4, monkeypatch)
+    _stop_after(config, 4)
     assert runs.checkpoints(tmp_path / "study" / "rsgdm-seed0") == [2]
     run_study(config)
     assert "goes on after epoch 2\n" in capsys.readouterr().err
@@ -182,7 +174,7 @@ def test_a_checkpoint_of_the_first_format(unfinished, reference):
     path = unfinished / "rsgdm-seed0" / "checkpoints" / "epoch-4"
     epochs = json.loads((path / "metrics.json").read_text())["epochs"]
     for epoch in epochs:
-        assert epoch.pop("format") == 2
+        assert "format" not in epoch
         epoch["learning_rate"] = epoch.pop("alpha")
     (path / "metrics.json").write_text(json.dumps(epochs))
     write_sums(path)

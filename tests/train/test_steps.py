@@ -29,6 +29,7 @@ from train.engine.steps import (
 
 load = functools.partial(train_data.load, train_examples=None, validation_examples=0)
 BATCH, STEPS_PER_EPOCH = 32, 4
+ONE = np.float32(1)  # the rate, which these optimizers do not ask for
 
 
 class _Linear(nnx.Module):
@@ -55,7 +56,7 @@ def _state(network, optimizer, keys):
 def _step(network, optimizer, **options):
     options = {"augment": False, "flip": False} | options
     return TrainStep(
-        network, optimizer, batch_size=BATCH, steps_per_epoch=STEPS_PER_EPOCH, **options
+        network, lambda _: optimizer, batch_size=BATCH, steps_per_epoch=STEPS_PER_EPOCH, **options
     )
 
 
@@ -81,7 +82,7 @@ def test_training_equals_softmax_regression_in_numpy(data):
             correct += (logits.argmax(1) == batch.labels).sum()
             error = (p - np.eye(10)[batch.labels]) / BATCH
             weights, bias = weights - 0.1 * x.T @ error, bias - 0.1 * error.sum(0)
-            state, sums = step(state, sums, examples, order, keys)
+            state, sums = step(state, sums, examples, order, keys, ONE)
     np.testing.assert_allclose(state.params["dense"]["kernel"][...], weights, rtol=0, atol=1e-6)
     n = 2 * STEPS_PER_EPOCH * BATCH
     assert (int(sums.correct), int(sums.count)) == (correct, n)
@@ -110,7 +111,9 @@ def test_optimizers_of_a_seed_share_weights_batches_and_augmentation(data):
     losses, gradients = [], []
     for optimizer in (rsgdm_optax.sgdm(0.1), rsgdm_optax.rsgdm(0.1), optax.adam(0.1, b1=0.9)):
         step = jax.jit(_step(network, optimizer, augment=True))
-        state, sums = step(_state(network, optimizer, keys), Sums.zero(), examples, order, keys)
+        state, sums = step(
+            _state(network, optimizer, keys), Sums.zero(), examples, order, keys, ONE
+        )
         losses.append(sums.averages()[0])
         name = next(name for name in ("trace", "m", "mu") if optax.tree.get(state.opt_state, name))
         gradients.append(optax.tree.get(state.opt_state, name))
@@ -127,7 +130,7 @@ def test_augmentation_is_of_raw_pixels(data):
     state = _state(network, optimizer, keys)
     order = epoch_order(keys, 0, len(data.train))
     step = jax.jit(_step(network, optimizer, augment=True))
-    _, sums = step(state, Sums.zero(), Examples.of(data.train, data), order, keys)
+    _, sums = step(state, Sums.zero(), Examples.of(data.train, data), order, keys, ONE)
     batch = data.train.take(np.asarray(order[:BATCH]))
     key = jax.random.fold_in(jax.random.fold_in(keys.augmentation, 0), 0)
     crops = np.asarray(
@@ -152,7 +155,7 @@ def test_augmentation_depends_on_seed_epoch_and_step(data):
         state = _state(network, optimizer, Keys.of_seed(0))
         found = []
         for _ in range(2 * STEPS_PER_EPOCH):
-            state, sums = step(state, Sums.zero(), examples, order, keys)
+            state, sums = step(state, Sums.zero(), examples, order, keys, ONE)
             found.append(sums.averages()[0])
         return found
 
@@ -204,7 +207,7 @@ def test_first_step_that_diverged_is_kept(data):
     finite = []
     for _ in range(STEPS_PER_EPOCH):
         before = float(sums.loss)
-        state, sums = step(state, sums, examples, order, keys)
+        state, sums = step(state, sums, examples, order, keys, ONE)
         finite.append(bool(np.isfinite(float(sums.loss) - before)))
     assert finite[0]
     assert not finite[-1]

@@ -1,26 +1,30 @@
 """How far optimizers stray from Nesterov: against softmax regression in NumPy, and a real study."""
 
-import dataclasses
 import json
 
 import numpy as np
 import pytest
 
 from tests.library import reference
-from tests.train.conftest import small
+from tests.train.conftest import one_device, small
 from tests.train.softmax import Linear, gradient, parameters
 from train.data.dataset import load
-from train.engine.steps import Keys, Network, epoch_order
+from train.engine.epochs import Trainer
+from train.engine.recipe import Recipe, make_network
+from train.engine.steps import Keys, epoch_order
 from train.experiments.measurement import Subject, measure_all
 from train.experiments.nesterov_distance import FIRST_STEPS, straying
-from train.study.presets import runs
+from train.models.cpu_convolution import VARIABLE
+from train.models.resnet import MODELS
 
 BATCH, EPOCHS = 64, 15
 DECAY, WEIGHT_DECAY, RATE = 0.8, 0.01, 0.5
 
 
 @pytest.fixture
-def subject(x64):
+def subject(x64, monkeypatch):
+    monkeypatch.setitem(MODELS, "linear", Linear)
+    monkeypatch.setenv(VARIABLE, "xla")  # there is no convolution
     config = small(
         "unused",
         optimizers=("nesterov",),
@@ -31,17 +35,19 @@ def subject(x64):
         weight_decay=WEIGHT_DECAY,
         learning_rate=RATE,
         augment=False,
+        model="linear",
     )
-    data = load("digits", train_examples=config.train_examples)
-    return Subject(runs(config, data.fingerprint)[0], data, Network(Linear))
+    data = load("digits", train_examples=config.run.train_examples)
+    trainer = Trainer(data, devices=one_device())
+    return Subject(trainer, data, config.runs(data.fingerprint)[0])
 
 
 def _path(subject, keys, method, **options):
     """Parameters after every step, by hand in NumPy."""
-    theta = parameters(subject.network, keys)
+    theta = parameters(make_network(subject.dataset, "linear"), keys)
     path, gradients = [theta], []
-    for step in range(subject.steps):
-        epoch, position = divmod(step, subject.steps_per_epoch)
+    for step in range(Recipe(subject.run, subject.dataset).steps):
+        epoch, position = divmod(step, Recipe(subject.run, subject.dataset).steps_per_epoch)
         order = np.asarray(epoch_order(keys, epoch, len(subject.dataset.train)))
         chosen = order[position * BATCH : (position + 1) * BATCH]
         gradients.append(gradient(theta, subject.dataset, chosen, WEIGHT_DECAY))
@@ -94,7 +100,7 @@ def test_twins_start_as_far_away_as_said_and_differ(subject):
 
 @pytest.mark.slow
 def test_the_trainings_are_those_of_a_study(trained, tmp_path):
-    config = dataclasses.replace(small(tmp_path / "out"), optimizers=("nesterov",))
+    config = small(tmp_path / "out", optimizers=("nesterov",))
     measure_all("straying", config, straying)
     for seed in range(2):
         found = json.loads((tmp_path / "out" / f"nesterov-seed{seed}.json").read_text())

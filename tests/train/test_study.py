@@ -1,6 +1,5 @@
 """A whole study: the files it writes, what a second call does, what it refuses."""
 
-import dataclasses
 import json
 import shutil
 from contextlib import contextmanager
@@ -9,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.train import made_up
-from tests.train.conftest import small
+from tests.train.conftest import check_study, run_study, small
 from tests.train.documents import same_drawing, shown_by
 from train.common.errors import InputError
 from train.report.report import build_report
@@ -19,7 +18,6 @@ from train.runs.settings import RunConfig
 from train.study import runner as train_study
 from train.study.cli import parse
 from train.study.presets import PRESETS
-from train.study.runner import check_study, run_study
 
 RUNS = {"sgdm-seed0", "sgdm-seed1", "rsgdm-seed0", "rsgdm-seed1"}
 FIGURES = {
@@ -131,7 +129,7 @@ def test_the_home_folder_is_the_shells(study, tmp_path, monkeypatch):
     config = parse(["--output=~/study", "--dataset=npz:~/a.npz", "--data-dir=~"]).config
     assert (config.output, config.dataset) == (str(study), f"npz:{tmp_path / 'a.npz'}")
     assert config.data_dir == str(tmp_path)
-    assert dataclasses.replace(config, output="study~").output == "study~"
+    assert config.replace(output="study~").output == "study~"
 
 
 def test_an_unfinished_run_is_done_again_exactly(study):
@@ -192,18 +190,18 @@ def test_another_study_is_refused_by_name_of_the_setting(study, setting, value):
 def test_a_file_that_changed_is_another_study(tmp_path):
     file = tmp_path / "data.npz"
     config = small(tmp_path / "study", dataset=f"npz:{file}", train_examples=None)
-    config = dataclasses.replace(config, optimizers=("sgdm",), seeds=(0, 1))
+    config = config.replace(optimizers=("sgdm",), seeds=(0, 1))
     data = made_up.arrays(256, 449, (8, 8), 10)  # as many as of digits: compiled already
     np.savez(file, **data._asdict())
     run_study(config)
     before = _snapshot(tmp_path / "study")
     # The same file at another place is the same data.
     shutil.copy(file, tmp_path / "copy.npz")
-    check_study(dataclasses.replace(config, dataset=f"npz:{tmp_path / 'copy.npz'}"))
+    check_study(config.replace(dataset=f"npz:{tmp_path / 'copy.npz'}"))
     data.y_test[:2] = data.y_test[1::-1]
     np.savez(file, **data._asdict())
     with pytest.raises(InputError, match=r"another study, with data '[0-9a-f]{32}' in .*--output"):
-        run_study(dataclasses.replace(config, seeds=(0, 2)))
+        run_study(config.replace(seeds=(0, 2)))
     assert _snapshot(tmp_path / "study") == before
 
 
@@ -291,7 +289,7 @@ def test_a_run_that_was_stopped_before_its_first_file_is_done(study):
 )
 def test_values_of_the_wrong_type_from_python(changes, tmp_path):
     with pytest.raises(InputError, match=f"^{next(iter(changes))}"):
-        check_study(dataclasses.replace(small(tmp_path / "new"), **changes))
+        check_study(small(tmp_path / "new").replace(**changes))
 
 
 def test_nothing_is_left_where_the_environment_cannot_be_read(tmp_path, monkeypatch):

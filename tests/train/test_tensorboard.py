@@ -4,9 +4,8 @@ import json
 
 import pytest
 
-from tests.train.conftest import small
+from tests.train.conftest import run_study, small
 from train.runs.tensorboard import Events
-from train.study.runner import run_study
 
 # TensorBoard's own, while it is imported and reads.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")

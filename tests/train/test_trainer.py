@@ -6,23 +6,22 @@ import math
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from tests.train import runs
-from tests.train.conftest import small
+from tests.train.conftest import one_device, run_study, small
 from train.common.errors import InputError
 from train.data.dataset import load
 from train.engine import recipe, steps
-from train.engine.epochs import LOOK_EVERY, Trainer
-from train.engine.optimizers import step_schedule
+from train.engine.epochs import LOOK_EVERY, Figures, Trainer
 from train.engine.parallel import Jit
+from train.engine.schedules import SCHEDULES
 from train.experiments import measurement
 from train.runs.settings import RunConfig
 from train.study import runner as train_study
 from train.study.dry_run import Plan
-from train.study.presets import runs as runs_of
-from train.study.runner import run_study
 
 pytestmark = pytest.mark.usefixtures("quick_studies")
 
@@ -38,45 +37,55 @@ def _result(study: Path) -> dict:
 # --- What runs share.
 
 
-@pytest.fixture
-def trainer(tmp_path):
-    config = small(tmp_path / "study", optimizers=("sgdm",))
-    dataset = train_study.check_study(config)
-    trainer = Trainer(dataset, config.model, config.dtype)
-    return trainer, runs_of(config, dataset.fingerprint)[0]
-
-
 OTHER = {
+    "arm": "mine",
     "optimizer": "rsgdm",
+    "version": "2",
     "epochs": 3,
+    "schedule": "linear",
     "halve_every": 2,
+    "warmup_epochs": 1,
     "batch_size": 64,
-    "learning_rate": 0.25,
     "lr_convention": "heavy_ball",
     "decay": 0.8,
     "weight_decay": 0.1,
     "augment": False,
     "tf32": True,
+    "model": "resnet18",
+    "dtype": "bfloat16",
+    "batch_norm": "reestimated",
+    "evaluate_every": 2,
 }
-OF_THE_TRAINER = {"dataset", "data", "train_examples", "validation_examples", "model", "dtype"}
+OF_THE_DATA = {"dataset", "data", "train_examples", "validation_examples"}
 
 
-def test_a_step_is_compiled_for_its_settings(trainer, monkeypatch):
-    trainer, run = trainer
+def test_a_step_is_compiled_for_all_that_it_depends_on(tmp_path, monkeypatch):
     assert {field.name for field in dataclasses.fields(RunConfig)} == (
-        {*OTHER, *OF_THE_TRAINER} | {"seed"}
+        {*OTHER, *OF_THE_DATA} | {"seed", "learning_rate"}
     )
-    monkeypatch.setattr(Jit, "compile", lambda *_, **__: lambda state, sums, *_: (state, sums))
-    compiled = trainer._compile(run)
-    assert trainer._compile(dataclasses.replace(run, seed=7)) is compiled
+    made = []
+
+    def compiled(_self, step, **_options):
+        made.append(step)
+        return lambda state, sums, *_: (state, sums)
+
+    monkeypatch.setattr(Jit, "compile", compiled)
+    dataset = load("digits", train_examples=256)
+    run = small(tmp_path, optimizers=("sgdm",)).runs(dataset.fingerprint)[0]
+    trainer = Trainer(dataset, devices=one_device())
+
+    def steps_made(**changes) -> int:
+        before = len(made)
+        trainer.start(dataclasses.replace(run, **changes))
+        return sum(isinstance(step, steps.TrainStep) for step in made[before:])
+
+    assert steps_made() == 1
+    # The seed and the rate are arguments of the program.
+    assert [steps_made(seed=7), steps_made(learning_rate=0.25), steps_made()] == [0, 0, 0]
     for name, value in OTHER.items():
-        other = dataclasses.replace(run, **{name: value})
-        assert trainer._compile(other).train is not compiled.train, name
-        assert getattr(trainer._compile(other).recipe.run, name) == value
-    assert trainer._compile(run) is compiled
-    for name, value in (("model", "resnet18"), ("dtype", "bfloat16")):
-        with pytest.raises(ValueError, match="sgdm-seed0 is not of resnet8 in float32"):
-            trainer._compile(dataclasses.replace(run, **{name: value}))
+        assert steps_made(**{name: value}) == 1, name
+        assert steps_made(**{name: value}) == 0, name
+    assert steps_made() == 0
 
 
 def test_another_rate_trains_with_its_own(tmp_path):
@@ -84,7 +93,7 @@ def test_another_rate_trains_with_its_own(tmp_path):
         run_study(small(tmp_path / name, **ONE, learning_rate=rate))
         lines = runs.metrics(tmp_path / name / RUN)
         assert [line["alpha"] for line in lines] == [rate, rate / 2]
-        assert {line["format"] for line in lines} == {2}
+        assert {line["format"] for line in lines} == {3}
     losses = [runs.metrics(tmp_path / name / RUN)[0]["train_loss"] for name in "ab"]
     assert losses[0] != losses[1]
 
@@ -94,13 +103,12 @@ def test_another_rate_trains_with_its_own(tmp_path):
 
 def test_a_diverged_run_keeps_its_last_good_checkpoint(tmp_path, monkeypatch):
     # Fine at first; the rate is thrown up after the second epoch.
-    def thrown(rate, *, halve_every):
-        calm = step_schedule(rate, halve_every=halve_every)
-        return lambda count: jax.numpy.where(count < 4, calm(count), 1e30)
+    def thrown(settings, steps_per_epoch):
+        calm = SCHEDULES["step"](settings, steps_per_epoch)
+        return lambda count: jnp.where(count < 4, calm(count), 1e30)
 
-    monkeypatch.setattr(recipe, "step_schedule", thrown)
-    # A rate that no other test here has: the trainer is shared.
-    run_study(small(tmp_path, **ONE, epochs=5, learning_rate=0.3))
+    monkeypatch.setitem(SCHEDULES, "thrown", thrown)
+    run_study(small(tmp_path, **ONE, epochs=5, schedule="thrown"))
     result = _result(tmp_path)
     assert (result["status"], result["epoch"], result["step"]) == ("diverged", 3, 6)
     assert "clean_train_loss" not in result
@@ -108,35 +116,32 @@ def test_a_diverged_run_keeps_its_last_good_checkpoint(tmp_path, monkeypatch):
     assert runs.metrics(tmp_path / RUN)[-1]["test_loss"] is None
 
 
-def test_a_divergence_stops_the_run_within_the_epoch(tmp_path, monkeypatch):
-    original, taken = Trainer._compile, []
+def test_a_divergence_stops_the_run_within_the_epoch(tmp_path):
+    fault = {"batch_size": 8, "learning_rate": 1e30}
+    dataset = load("digits")
+    run = small(tmp_path, **ONE, epochs=1, **fault).runs(dataset.fingerprint)[0]
+    taken = []
 
-    def counting(self, run):
-        compiled = original(self, run)
+    def wait():
+        taken.append(1)
+        jax.block_until_ready(jax.live_arrays())  # each look finds its figure there
 
-        def train(*args):
-            taken.append(1)
-            return jax.block_until_ready(compiled.train(*args))
-
-        return dataclasses.replace(compiled, train=train)
-
-    monkeypatch.setattr(Trainer, "_compile", counting)
-    fault = {"train_examples": 1348, "batch_size": 8, "learning_rate": 1e30}
-    run_study(small(tmp_path, **ONE, epochs=1, **fault))
-    assert _result(tmp_path)["status"] == "diverged"
-    assert _result(tmp_path)["step"] < 10
-    # Of 168; and one to tell how long a step takes.
-    assert len(taken) == 1 + 2 * LOOK_EVERY
+    trainer = Trainer(dataset, devices=one_device(), between_steps=wait)
+    (epoch,) = trainer.epochs(run, trainer.start(run), 0)
+    assert epoch.bad_step < 10
+    assert epoch.metrics["step"] == epoch.bad_step
+    assert len(taken) == 2 * LOOK_EVERY  # of 168
 
 
 def test_clean_figures_that_are_not_finite_are_a_divergence(tmp_path, monkeypatch):
-    original = Trainer._evaluation
+    original = Trainer.evaluate
 
-    def infinite(self, state, examples):
-        is_last = examples is self._train_examples
-        return (math.inf, 0.5) if is_last else original(self, state, examples)
+    def infinite(self, run, state, split, batch_norm=None):
+        if split == "train":
+            return Figures(math.inf, 0.5)
+        return original(self, run, state, split, batch_norm)
 
-    monkeypatch.setattr(Trainer, "_evaluation", infinite)
+    monkeypatch.setattr(Trainer, "evaluate", infinite)
     run_study(small(tmp_path, **ONE))
     result = _result(tmp_path)
     assert (result["status"], result["epoch"], result["step"]) == ("diverged", 2, 4)
@@ -170,7 +175,7 @@ def test_one_value_a_channel_is_refused(tmp_path):
     config = small(tmp_path / "study", model="resnet18", batch_size=1)
     for refuse in (
         lambda: run_study(config),
-        lambda: Plan.of(config, timed_steps=0),
+        lambda: Plan.of(config, timed_steps=0, devices=one_device()),
         lambda: measurement.measure_all("none", config, lambda _: pytest.fail("measured")),
     ):
         with pytest.raises(InputError) as error:

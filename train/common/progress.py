@@ -42,7 +42,7 @@ class Display:
 
     def __init__(self, epochs: int, *, quiet: bool = False):
         self._console = _console(quiet=quiet)
-        self._done = 0
+        self._done: dict[str, int] = {}  # epochs, by run
         self._epochs = epochs
         self._last_line = -_SECONDS_BETWEEN_LINES
         self._bar: Progress | None = None
@@ -80,24 +80,25 @@ class Display:
 
     def epoch(self, run: str, metrics: dict[str, Any], epochs: int) -> None:
         """One epoch of a run of so many is over."""
-        self._done += 1
+        self._done[run] = metrics["epoch"]
+        done = sum(self._done.values())
         figures = "  ".join(
             f"{name.removesuffix('_accuracy')} {value:6.2%}"
             for name, value in metrics.items()
             if name.endswith("_accuracy") and value is not None
         )
         if self._bar is not None:
-            self._bar.update(self._task, completed=self._done, run=run, figures=figures)
+            self._bar.update(self._task, completed=done, run=run, figures=figures)
             return
         now = time.monotonic()
         if metrics["epoch"] == epochs or now - self._last_line >= _SECONDS_BETWEEN_LINES:
             self._last_line = now
             place = f"epoch {metrics['epoch']:>3}/{epochs}"
-            self.say(f"[{self._done:>4}/{self._epochs}] {run:<18} {place}  {figures}")
+            self.say(f"[{done:>4}/{self._epochs}] {run:<18} {place}  {figures}")
 
     def resume(self, run: str, epochs: int) -> None:
         """So many epochs of a run were done earlier."""
-        self._done += epochs
+        self._done[run] = epochs
         self.say(f"{run} goes on after epoch {epochs}")
 
     def skip(self, epochs: int) -> None:

@@ -1,20 +1,25 @@
-"""Runs, each from initial weights to its last figures."""
+"""Training and evaluation of runs, epoch by epoch. No files, screens or processes: see train/study.
+
+for epoch in trainer.epochs(run, trainer.start(run), 0):
+    epoch.state, epoch.metrics, epoch.bad_step
+"""
 
 import dataclasses
 import functools
 import math
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
-from train.common.progress import Display
 from train.data.dataset import Dataset
-from train.engine import multihost
-from train.engine.parallel import PARALLEL, devices
+from train.engine import backend
+from train.engine.batch_norm import MOST_BATCHES, StatisticsStep
+from train.engine.parallel import PARALLEL
 from train.engine.recipe import Recipe, make_network
 from train.engine.steps import (
     EVALUATION_BATCH,
@@ -22,27 +27,30 @@ from train.engine.steps import (
     EvaluationStep,
     Examples,
     Keys,
+    Network,
     Sums,
     TrainState,
     epoch_order,
 )
 from train.models import cpu_convolution
-from train.runs.checkpoints import Checkpoints
-from train.runs.formats import FORMAT
 from train.runs.settings import RunConfig
-from train.runs.store import RunFolder
-from train.runs.tensorboard import Events
 
 LOOK_EVERY = 16  # steps from one look for divergence to the next
 
 
-@dataclasses.dataclass(frozen=True)
-class _Compiled:
-    """The programs of runs that differ in their seeds alone."""
+class Epoch(NamedTuple):
+    """What an epoch leaves."""
 
-    recipe: Recipe
-    init: Callable[..., Any]  # of the optimizer's state
-    train: Callable[..., Any]
+    state: TrainState
+    metrics: dict[str, Any]  # as a line of metrics.jsonl has them
+    bad_step: int | None  # the step that diverged: the last epoch then
+
+
+class Figures(NamedTuple):
+    """Over every example of a split, each counted once."""
+
+    loss: float
+    accuracy: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,71 +66,167 @@ class Cost:
     data_bytes: int
 
 
-class Trainer:
-    """Trains the runs of one study: whatever they share is made and compiled once.
+@dataclasses.dataclass(frozen=True)
+class _Programs:
+    """The programs of runs that differ in their seeds and rates alone."""
 
-    On several hosts every process makes the same calls; the first writes and shows.
+    init: Callable[..., Any]  # of the optimizer's state, from parameters and α
+    train: Callable[..., Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Model:
+    """A network and the programs that need no optimizer."""
+
+    network: Network
+    init: Callable[..., Any]
+    evaluate: Callable[..., Any]
+
+
+class Trainer:
+    """Trains on one data set: whatever its runs share is made and compiled once.
+
+    On several hosts every process makes the same calls, and gets the same numbers.
+
+    Args:
+      dataset: what to train and evaluate on.
+      devices: the devices to divide each batch among; None: every one of every process.
+      parallel: jit or pmap, how it is divided.
+      between_steps: is called between two steps; what it raises ends the training.
     """
 
-    def __init__(self, dataset: Dataset, model: str, dtype: str, parallel: str = "jit"):
+    def __init__(
+        self,
+        dataset: Dataset,
+        *,
+        devices: tuple[jax.Device, ...] | None = None,
+        parallel: str = "jit",
+        between_steps: Callable[[], None] = lambda: None,
+    ):
+        devices = devices or backend.devices()
         self._dataset = dataset
-        fast = cpu_convolution.choose(devices(), parallel) == "fast"
+        self._between_steps = between_steps
+        self._is_fast = cpu_convolution.choose(devices, parallel) == "fast"
         self._parallel = PARALLEL[parallel](
-            devices(), cpu_convolution.compiler_options() if fast else None
+            devices, cpu_convolution.compiler_options() if self._is_fast else None
         )
-        count = len(self._parallel.devices)
-        self._is_alone = count == 1
-        # CPU devices of one machine wait for each other forever when more than some 16 steps are
-        # under way; the wait is for the look before.
+        self._is_alone = len(devices) == 1
+        # jax 0.11 and earlier deadlock with more than about 16 steps in flight on several CPU
+        # devices; the wait is for the look before.
         self._look_every = LOOK_EVERY if self._is_alone else LOOK_EVERY // 2
-        self._evaluation_batch = -(-EVALUATION_BATCH // count) * count
-        put = self._parallel.put
-        self._train_examples, self._evaluation_examples = (
-            put(Examples.of(split, dataset, self._evaluation_batch))
-            for split in (dataset.train, dataset.evaluation)
-        )
-        self._model, self._dtype = model, dtype
-        self._network = make_network(
-            dataset, model, dtype, cpu_convolution.convolution if fast else None
-        )
+        self._evaluation_batch = -(-EVALUATION_BATCH // len(devices)) * len(devices)
+        self._examples = {
+            name: self._parallel.put(Examples.of(split, dataset, self._evaluation_batch))
+            for name, split in (("train", dataset.train), ("evaluation", dataset.evaluation))
+        }
         # Everything is committed to the devices, as what a checkpoint brings back is: JAX
         # compiles anew for an array that is not.
-        self._jit = functools.partial(jax.jit, out_shardings=self._parallel.whole)
-        self._keys = self._jit(Keys.of_seed)
+        self._jit = functools.partial(jax.jit, out_shardings=self._parallel.replicated)
+        self.keys = self._jit(Keys.of_seed)
         self._zero = self._jit(Sums.zero)
-        self._init = self._jit(self._network.init)
+        self._zeros = self._jit(functools.partial(jax.tree.map, jnp.zeros_like))
+        self._divided = self._jit(_divided)
         self._order = self._jit(epoch_order, static_argnums=2)
-        evaluation = EvaluationStep(self._network, self._evaluation_batch, self._parallel)
-        self._evaluate = self._parallel.compile(evaluation, donate=(2,))
-        self._compiled: dict[RunConfig, _Compiled] = {}
+        self._models: dict[tuple[str, str], _Model] = {}
+        self._programs: dict[RunConfig, _Programs] = {}
+        self._statistics: dict[tuple[str, str, int], Callable[..., Any]] = {}
+
+    # --- Runs.
+
+    def start(
+        self, run: RunConfig, optimizer: optax.GradientTransformation | None = None
+    ) -> TrainState:
+        """A run's initial state, with its own optimizer or another one's."""
+        params, batch_stats = self._model(run).init(self.keys(run.seed).parameters)
+        if optimizer is None:
+            opt_state = self._compile(run).init(params, self._alpha(run))
+        else:
+            opt_state = self._jit(optimizer.init)(params)
+        return TrainState(self._parallel.put(jnp.int32(0)), params, batch_stats, opt_state)
+
+    def put(self, state: TrainState) -> TrainState:
+        """Puts a state of the host, as a checkpoint brings it back, on the devices."""
+        return self._parallel.put(state)
+
+    def epochs(self, run: RunConfig, state: TrainState, start: int) -> Iterator[Epoch]:
+        """Trains a run from a state after its first `start` epochs to its last, or to a divergence.
+
+        The state is given away: its arrays become the next one's.
+        """
+        programs = self._compile(run)
+        for number in range(start + 1, run.epochs + 1):
+            epoch = self._epoch(programs, run, state, number)
+            yield epoch
+            if epoch.bad_step is not None:
+                return
+            state = epoch.state
+
+    def single_step(
+        self, run: RunConfig, optimizer: optax.GradientTransformation | None = None
+    ) -> Callable[[TrainState, Keys], TrainState]:
+        """The run's own step as a function that gives nothing away, with any optimizer."""
+        recipe = Recipe(run, self._dataset)
+        chosen = optimizer or recipe.optimizer(self._alpha(run))
+        step = recipe.train_step(self._model(run).network, lambda _: chosen)
+
+        @jax.jit
+        def one_step(state: TrainState, keys: Keys, examples: Examples) -> TrainState:
+            epoch = state.step // recipe.steps_per_epoch
+            order = epoch_order(keys, epoch, len(self._dataset.train))
+            return step(state, Sums.zero(), examples, order, keys, jnp.float32(1))[0]
+
+        return lambda state, keys: one_step(state, keys, self._examples["train"])
+
+    def evaluate(
+        self, run: RunConfig, state: TrainState, split: str, batch_norm: str | None = None
+    ) -> Figures:
+        """Loss and accuracy in evaluation mode.
+
+        Args:
+          run: its model and batch size count.
+          state: its parameters and running statistics count.
+          split: "evaluation" or "train".
+          batch_norm: BatchNorm's statistics, "running" or "reestimated"; None: as the run has it.
+        """
+        batch_stats = state.batch_stats
+        if (batch_norm or run.batch_norm) == "reestimated":
+            batch_stats = self._reestimated(run, state)
+        evaluate, examples, sums = self._model(run).evaluate, self._examples[split], self._zero()
+        for step, start in enumerate(range(0, len(examples.labels), self._evaluation_batch), 1):
+            position = np.int32(start)
+            sums = evaluate(state.params, batch_stats, sums, examples, position)
+            self._throttle(sums, step)
+        return Figures(*sums.averages())
 
     def step_seconds(self, run: RunConfig, steps: int = 1) -> float:
         """Compiles the run's step, and times some that are thrown away."""
-        compiled, keys = self._compile(run), self._keys(run.seed)
+        programs, keys = self._compile(run), self.keys(run.seed)
+        alpha = self._alpha(run)
         order = self._order(keys, 0, len(self._dataset.train))
-        state, sums = self._initial(compiled, keys), self._zero()
+        state, sums = self.start(run), self._zero()
         jax.block_until_ready((state, sums, order))
         start = time.perf_counter()
         for step in range(1, steps + 1):
-            state, sums = compiled.train(state, sums, self._train_examples, order, keys)
+            state, sums = programs.train(state, sums, self._examples["train"], order, keys, alpha)
             self._throttle(sums, step)
         jax.block_until_ready((state, sums))
         return (time.perf_counter() - start) / steps
 
     def cost(self, run: RunConfig) -> Cost:
         """What a run costs, read from its program; nothing is compiled or run."""
-        keys, sums = self._keys(run.seed), jax.eval_shape(Sums.zero)
-        recipe = Recipe(run, self._dataset)
-        optimizer = recipe.optimizer
-        params, batch_stats = jax.eval_shape(self._init, keys.parameters)
-        opt_state = jax.eval_shape(optimizer.init, params)
+        keys, sums = self.keys(run.seed), jax.eval_shape(Sums.zero)
+        recipe, network = Recipe(run, self._dataset), self._model(run).network
+        alpha = jnp.float32(recipe.alpha)
+        params, batch_stats = jax.eval_shape(network.init, keys.parameters)
+        opt_state = jax.eval_shape(recipe.optimizer(alpha).init, params)
         state = TrainState(jnp.int32(0), params, batch_stats, opt_state)
         order = jax.eval_shape(self._order, keys, 0, len(self._dataset.train))
+        train_examples = self._examples["train"]
         # Of the whole batch, however it is divided.
-        step = recipe.train_step(self._network, optimizer)
-        train = jax.jit(step).lower(state, sums, self._train_examples, order, keys)
-        evaluate = jax.jit(EvaluationStep(self._network)).lower(
-            params, batch_stats, sums, self._evaluation_examples, np.int32(0)
+        step = recipe.train_step(network)
+        train = jax.jit(step).lower(state, sums, train_examples, order, keys, alpha)
+        evaluate = jax.jit(EvaluationStep(network)).lower(
+            params, batch_stats, sums, self._examples["evaluation"], np.int32(0)
         )
         return Cost(
             steps=recipe.steps,
@@ -131,146 +235,105 @@ class Trainer:
             parameters=sum(leaf.size for leaf in jax.tree.leaves(params)),
             parameter_bytes=_bytes(params),
             optimizer_bytes=_bytes(opt_state),
-            data_bytes=_bytes((self._train_examples, self._evaluation_examples)),
+            data_bytes=_bytes(self._examples),
         )
 
-    def run(
-        self,
-        run: RunConfig,
-        folder: RunFolder,
-        display: Display,
-        *,
-        checkpoint_every: int,
-        tensorboard: bool,
-    ) -> dict[str, Any]:
-        """Trains one run, from its last checkpoint on; returns and writes its result.
+    # --- Programs.
 
-        Raises:
-          InputError: if a checkpoint cannot be read or written, or does not fit the run.
-        """
-        keys = self._keys(run.seed)
-        compiled = self._compile(run)
-        state = self._initial(compiled, keys)
-        checkpoints = Checkpoints(folder.checkpoints)
-        metrics: list[dict[str, Any]] = []
-        restored = multihost.from_first(lambda: checkpoints.restore(state, run.epochs))
-        if restored is not None:
-            state, metrics = self._parallel.put(restored[0]), restored[1]
-            display.resume(run.name, len(metrics))
-        elif folder.was_begun:
-            display.say(f"{run.name} starts over: it has no whole checkpoint")
-        multihost.from_first(lambda: folder.write_metrics(metrics))
-        tensorboard = tensorboard and multihost.is_first()
-        events = Events(folder.path / "tensorboard", metrics) if tensorboard else None
-        result: dict[str, Any] = {"status": "done"}
-        for epoch in range(len(metrics), run.epochs):
-            state, entry, bad_step = self._epoch(compiled, state, keys, epoch)
-            metrics.append(entry)
-            multihost.from_first(functools.partial(folder.append_metrics, entry))
-            if events is not None:
-                events.add(entry)
-            display.epoch(run.name, entry, run.epochs)
-            if bad_step != NO_STEP:
-                result |= {"status": "diverged", "step": bad_step}
-                break
-            if len(metrics) % checkpoint_every == 0 or len(metrics) == run.epochs:
-                multihost.from_first(functools.partial(checkpoints.save, state, metrics))
-        else:
-            loss, accuracy = self._evaluation(state, self._train_examples)
-            if math.isfinite(loss):
-                result |= {"clean_train_loss": loss, "clean_train_accuracy": accuracy}
-            else:
-                result |= {"status": "diverged", "step": metrics[-1]["step"]}
-        if events is not None:
-            events.close()
-        result = metrics[-1] | result
+    def _model(self, run: RunConfig) -> _Model:
+        key = run.model, run.dtype
+        if key not in self._models:
+            convolution = cpu_convolution.convolution if self._is_fast else None
+            network = make_network(self._dataset, *key, convolution)
+            evaluation = EvaluationStep(network, self._evaluation_batch, self._parallel)
+            evaluate = self._parallel.compile(evaluation, donate=(2,))
+            self._models[key] = _Model(network, self._jit(network.init), evaluate)
+        return self._models[key]
 
-        def finish() -> None:
-            folder.finish(result)
-            checkpoints.keep(1)
-
-        multihost.from_first(finish)
-        return result
-
-    def _initial(self, compiled: _Compiled, keys: Keys) -> TrainState:
-        params, batch_stats = self._init(keys.parameters)
-        step = self._parallel.put(jnp.int32(0))
-        return TrainState(step, params, batch_stats, compiled.init(params))
-
-    def _compile(self, run: RunConfig) -> _Compiled:
-        if (run.model, run.dtype) != (self._model, self._dtype):
-            raise ValueError(f"{run.name} is not of {self._model} in {self._dtype}")
-        key = dataclasses.replace(run, seed=0)
-        if key in self._compiled:
-            return self._compiled[key]
+    def _compile(self, run: RunConfig) -> _Programs:
+        key = dataclasses.replace(run, seed=0, learning_rate=1.0)
+        if key in self._programs:
+            return self._programs[key]
         recipe = Recipe(run, self._dataset)
-        optimizer = recipe.optimizer
-        step = recipe.train_step(self._network, optimizer, self._parallel)
+        step = recipe.train_step(self._model(run).network, None, self._parallel)
         program = self._parallel.compile(step, donate=(0, 1))
-        compiled = _Compiled(recipe, self._jit(optimizer.init), program)
+
+        def init(params: Any, alpha: jax.Array) -> Any:
+            return recipe.optimizer(alpha).init(params)
+
+        self._programs[key] = programs = _Programs(self._jit(init), program)
         # A step thrown away: images_per_second is not to count the compilation.
-        keys = self._keys(run.seed)
-        order = self._order(keys, 0, len(self._dataset.train))
-        state = self._initial(compiled, keys)
-        jax.block_until_ready(program(state, self._zero(), self._train_examples, order, keys))
-        self._compiled[key] = compiled
-        return compiled
+        self.step_seconds(run)
+        return programs
 
-    def _should_read(self, value: jax.Array) -> bool:
-        """One device is not waited for; several are, and so all processes decide alike."""
-        is_there: bool = not self._is_alone or value.is_ready()  # type: ignore[attr-defined]
-        return is_there
+    def _alpha(self, run: RunConfig) -> jax.Array:
+        placed: jax.Array = self._parallel.put(jnp.float32(Recipe(run, self._dataset).alpha))
+        return placed
 
-    def _throttle(self, sums: Sums, step: int) -> None:
-        """Waits now and then: see `_look_every`."""
-        if not self._is_alone and step % self._look_every == 0:
-            jax.block_until_ready(sums)
+    def _reestimated(self, run: RunConfig, state: TrainState) -> Any:
+        """BatchNorm's statistics at the state's weights: see train/engine/batch_norm.py."""
+        key = run.model, run.dtype, run.batch_size
+        if key not in self._statistics:
+            step = StatisticsStep(self._model(run).network, run.batch_size, self._parallel)
+            self._statistics[key] = self._parallel.compile(step, donate=(1,))
+        examples, count = self._examples["train"], len(self._dataset.train)
+        batches = min(count // run.batch_size, MOST_BATCHES)
+        order = self._order(self.keys(0), 0, count)  # the same for all runs
+        sums = self._zeros(state.batch_stats)
+        for batch in range(batches):
+            start = np.int32(batch * run.batch_size)
+            sums = self._statistics[key](state.params, sums, examples, order, start)
+            self._throttle(jax.tree.leaves(sums), batch + 1)
+        return self._divided(sums, batches)
 
-    def _epoch(
-        self, compiled: _Compiled, state: TrainState, keys: Keys, epoch: int
-    ) -> tuple[TrainState, dict[str, Any], int]:
-        """Trains and evaluates one epoch; the last item is the step that diverged, or NO_STEP."""
-        alpha = float(compiled.recipe.schedule(state.step))
-        order = self._order(keys, epoch, len(self._dataset.train))
+    # --- An epoch.
+
+    def _epoch(self, programs: _Programs, run: RunConfig, state: TrainState, number: int) -> Epoch:
+        recipe, keys, alpha = Recipe(run, self._dataset), self.keys(run.seed), self._alpha(run)
+        now = float(recipe.schedule(state.step))
+        order = self._order(keys, number - 1, len(self._dataset.train))
         sums = self._zero()
         start = time.perf_counter()
         seen: jax.Array | None = None
-        for position in range(1, compiled.recipe.steps_per_epoch + 1):
-            state, sums = compiled.train(state, sums, self._train_examples, order, keys)
+        for position in range(1, recipe.steps_per_epoch + 1):
+            self._between_steps()
+            state, sums = programs.train(state, sums, self._examples["train"], order, keys, alpha)
             if position % self._look_every == 0:
                 # A loss that is not finite is seen some steps late.
                 if seen is not None and self._should_read(seen) and int(seen) != NO_STEP:
                     break
                 seen = jnp.copy(sums.bad_step)
         bad_step = int(sums.bad_step)
-        entry = {"format": FORMAT, "epoch": epoch + 1, "step": int(state.step), "alpha": alpha}
-        evaluation = self._dataset.evaluation_name
+        split = self._dataset.evaluation_name
+        metrics: dict[str, Any] = {"epoch": number, "step": int(state.step), "alpha": now}
+        metrics |= dict.fromkeys(("train_loss", "train_accuracy"))
+        metrics |= dict.fromkeys((f"{split}_loss", f"{split}_accuracy", "images_per_second"))
         if bad_step != NO_STEP:
-            nothing = dict.fromkeys(("train_loss", "train_accuracy", f"{evaluation}_loss"))
-            rest = dict.fromkeys((f"{evaluation}_accuracy", "images_per_second"))
-            return state, entry | {"step": bad_step} | nothing | rest, bad_step
-        train_loss, train_accuracy = sums.averages()
+            return Epoch(state, metrics | {"step": bad_step}, bad_step)
+        metrics["train_loss"], metrics["train_accuracy"] = sums.averages()
         seconds = time.perf_counter() - start
-        loss, accuracy = self._evaluation(state, self._evaluation_examples)
-        entry |= {
-            "train_loss": train_loss,
-            "train_accuracy": train_accuracy,
-            f"{evaluation}_loss": loss,
-            f"{evaluation}_accuracy": accuracy,
-            "images_per_second": round(int(sums.count) / seconds, 1),
-        }
-        if not math.isfinite(loss):
-            bad_step = int(state.step)  # the last step did it, and no batch has seen that yet
-        return state, entry, bad_step
+        metrics["images_per_second"] = round(int(sums.count) / seconds, 1)
+        if number % run.evaluate_every == 0 or number == run.epochs:
+            figures = self.evaluate(run, state, "evaluation")
+            metrics[f"{split}_loss"], metrics[f"{split}_accuracy"] = figures
+            if not math.isfinite(figures.loss):
+                # The last step did it, and no batch has seen that yet.
+                return Epoch(state, metrics, int(state.step))
+        return Epoch(state, metrics, None)
 
-    def _evaluation(self, state: TrainState, examples: Examples) -> tuple[float, float]:
-        """Loss and accuracy over every example, each counted once."""
-        sums: Sums = self._zero()
-        for step, start in enumerate(range(0, len(examples.labels), self._evaluation_batch), 1):
-            position = np.int32(start)
-            sums = self._evaluate(state.params, state.batch_stats, sums, examples, position)
-            self._throttle(sums, step)
-        return sums.averages()
+    def _should_read(self, value: jax.Array) -> bool:
+        """One device is not waited for; several are, and so all processes decide alike."""
+        is_there: bool = not self._is_alone or value.is_ready()  # type: ignore[attr-defined]
+        return is_there
+
+    def _throttle(self, result: Any, step: int) -> None:
+        """Waits now and then: see `_look_every`."""
+        if not self._is_alone and step % self._look_every == 0:
+            jax.block_until_ready(result)
+
+
+def _divided(tree: Any, by: jax.Array) -> Any:
+    return jax.tree.map(lambda leaf: leaf / by, tree)
 
 
 def _bytes(tree: Any) -> int:

@@ -14,6 +14,7 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
+from train.common import signals
 from train.common.errors import InputError, LostProcessError, first_line
 from train.engine import backend
 from train.engine.meeting import TO_MEET, Processes, meet
@@ -27,7 +28,7 @@ def is_first() -> bool:
 
 
 @contextlib.contextmanager
-def together(config: Processes, *, to_meet: float = TO_MEET) -> Iterator[None]:
+def distributed_session(config: Processes, *, to_meet: float = TO_MEET) -> Iterator[None]:
     """Joins the other processes of a study, if it has any, and leaves them at the end.
 
     Args:
@@ -57,6 +58,9 @@ def together(config: Processes, *, to_meet: float = TO_MEET) -> Iterator[None]:
             f"process {jax.process_index()} of {jax.process_count()} cannot go on without the "
             f"others: {first_line(error)}; the same command goes on after the last checkpoint"
         ) from error
+    except signals.Interrupted as stop:
+        stop.at_once = True  # parting would wait for the others
+        raise
     except InputError:
         _part()
         raise

@@ -1,7 +1,7 @@
 """One step on many devices: jit divides it itself; under pmap each device computes a share.
 
-Every array is whole on every device, the data too. So a device finds its share of a batch by
-itself, from the same order and the same draws as all others: examples are never sent.
+Every array is replicated, the data too. So a device finds its share of a batch by itself, from the
+same order and the same draws as all others: examples are never sent.
 """
 
 import dataclasses
@@ -14,15 +14,8 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from train.engine import backend
-
 T = TypeVar("T")
 AXIS = "data"
-
-
-def devices() -> tuple[jax.Device, ...]:
-    """Every device of every process."""
-    return backend.devices()
 
 
 class Undivided:
@@ -30,16 +23,16 @@ class Undivided:
 
     axis_name: ClassVar[str | None] = None
 
-    def share(self, batch: T) -> T:
+    def shard(self, batch: T) -> T:
         """The rows that are this device's, of arrays that have a row for each example."""
         return batch
 
-    def mean(self, shares: T) -> T:
-        """The mean over all shares."""
+    def pmean(self, shares: T) -> T:
+        """The mean over all devices' shares."""
         return shares
 
-    def total(self, shares: T) -> T:
-        """The sum over all shares."""
+    def psum(self, shares: T) -> T:
+        """The sum over all devices' shares."""
         return shares
 
 
@@ -55,31 +48,31 @@ class Jit(Undivided):
         return Mesh(np.array(self.devices), (AXIS,))
 
     @property
-    def whole(self) -> NamedSharding:
-        """The sharding of an array that is whole on every device."""
+    def replicated(self) -> NamedSharding:
+        """The sharding of an array of which every device has a copy."""
         return NamedSharding(self._mesh, PartitionSpec())
 
     def put(self, tree: T) -> T:
-        """Puts arrays of the host, the same on every host, whole on every device."""
+        """Replicates arrays of the host, the same on every host, on every device."""
 
         def put(leaf: Any) -> jax.Array:
             array = np.asarray(leaf)
             # Not device_put, which would send the array around to see that all have the same.
-            return jax.make_array_from_callback(array.shape, self.whole, array.__getitem__)
+            return jax.make_array_from_callback(array.shape, self.replicated, array.__getitem__)
 
         placed: T = jax.tree.map(put, tree)
         return placed
 
     def compile(self, step: Callable[..., Any], *, donate: tuple[int, ...]) -> Callable[..., Any]:
-        """The step as a program on all devices, from whole arrays to whole arrays."""
+        """The step as a program on all devices, from replicated arrays to replicated ones."""
         return jax.jit(
             step,
             donate_argnums=donate,
-            out_shardings=self.whole,
+            out_shardings=self.replicated,
             compiler_options=self.compiler_options,
         )
 
-    def share(self, batch: T) -> T:
+    def shard(self, batch: T) -> T:
         rows: T = jax.lax.with_sharding_constraint(
             batch, NamedSharding(self._mesh, PartitionSpec(AXIS))
         )
@@ -109,7 +102,7 @@ class Pmap(Jit):
         here = [d for d in self.devices if d.process_index == jax.process_index()]
         return functools.partial(program, np.arange(len(here)))
 
-    def share(self, batch: T) -> T:
+    def shard(self, batch: T) -> T:
         def rows(array: jax.Array) -> jax.Array:
             size = len(array) // len(self.devices)
             return jax.lax.dynamic_slice_in_dim(array, jax.lax.axis_index(AXIS) * size, size)
@@ -117,11 +110,11 @@ class Pmap(Jit):
         shares: T = jax.tree.map(rows, batch)
         return shares
 
-    def mean(self, shares: T) -> T:
+    def pmean(self, shares: T) -> T:
         whole: T = jax.lax.pmean(shares, AXIS)
         return whole
 
-    def total(self, shares: T) -> T:
+    def psum(self, shares: T) -> T:
         whole: T = jax.lax.psum(shares, AXIS)
         return whole
 

@@ -13,9 +13,10 @@ import optax
 
 from train.common.errors import InputError
 from train.data.dataset import Dataset
-from train.engine.optimizers import ema_rate, make_optimizer, step_schedule
+from train.engine import schedules
+from train.engine.optimizers import Arm
 from train.engine.parallel import Undivided
-from train.engine.steps import UNDIVIDED, Network, TrainStep
+from train.engine.steps import UNDIVIDED, Network, OptimizerOf, TrainStep
 from train.models.resnet import MODELS, OneValueError
 from train.runs.settings import RunConfig
 
@@ -38,36 +39,46 @@ class Recipe:
         return self.run.epochs * self.steps_per_epoch
 
     @property
-    def schedule(self) -> optax.Schedule:
-        """α of the EMA form at each step."""
-        run = self.run
-        alpha = ema_rate(run.optimizer, run.learning_rate, run.lr_convention, run.decay)
-        return step_schedule(alpha, halve_every=run.halve_every * self.steps_per_epoch)
+    def arm(self) -> Arm:
+        """The run's optimizer, by name."""
+        return Arm(self.run.arm, self.run.optimizer, self.run.version)
 
     @property
-    def optimizer(self) -> optax.GradientTransformation:
-        """The run's optimizer, behind its weight decay."""
+    def alpha(self) -> float:
+        """The highest rate of the run, of the EMA form."""
         run = self.run
-        return make_optimizer(
-            run.optimizer, self.schedule, decay=run.decay, weight_decay=run.weight_decay
-        )
+        return self.arm.ema_rate(run.learning_rate, run.lr_convention, run.decay)
+
+    @property
+    def schedule(self) -> optax.Schedule:
+        """α of the EMA form at each step."""
+        return self._scaled(jnp.float32(self.alpha))
+
+    def optimizer(self, alpha: jax.Array) -> optax.GradientTransformation:
+        """The run's optimizer behind its weight decay, with another highest rate."""
+        run = self.run
+        return self.arm.make(self._scaled(alpha), decay=run.decay, weight_decay=run.weight_decay)
 
     def train_step(
         self,
         network: Network,
-        optimizer: optax.GradientTransformation,
+        optimizer: OptimizerOf | None = None,
         parallel: Undivided = UNDIVIDED,
     ) -> TrainStep:
-        """The run's step, with any network and optimizer."""
+        """The run's step, with its own optimizer or any other."""
         return TrainStep(
             network,
-            optimizer,
+            optimizer or self.optimizer,
             batch_size=self.run.batch_size,
             steps_per_epoch=self.steps_per_epoch,
             augment=self.run.augment,
             flip=self.dataset.can_flip,
             parallel=parallel,
         )
+
+    def _scaled(self, alpha: jax.Array) -> optax.Schedule:
+        factor = schedules.factor(self.run, self.steps_per_epoch)
+        return lambda count: alpha * factor(count)
 
 
 def make_network(
@@ -102,3 +113,11 @@ def check_batch_norm(dataset: Dataset, model: str, batch_size: int) -> None:
             f"batch_size: {batch_size} is too small for {model} on images of {size}: {error}; "
             "allowed: 2 or more"
         ) from error
+
+
+def check_arms(dataset: Dataset, model: str, arms: list[Arm]) -> None:
+    """Raises `InputError` at the first arm that takes no step on the model."""
+    network = make_network(dataset, model)
+    params, _ = jax.eval_shape(network.init, jax.random.key(0))
+    for arm in arms:
+        arm.check(params)

@@ -134,12 +134,16 @@ class Network:
         return logits.astype(wide), nnx.state(model, nnx.BatchStat)
 
 
+# An optimizer from its highest rate, an array: runs at several rates share a program.
+OptimizerOf = Callable[[jax.Array], optax.GradientTransformation]
+
+
 @dataclasses.dataclass(frozen=True)
 class TrainStep:
     """One step on the batch that `state.step` names in the epoch's order of examples."""
 
     network: Network
-    optimizer: optax.GradientTransformation
+    optimizer: OptimizerOf
     batch_size: int
     steps_per_epoch: int
     augment: bool
@@ -148,7 +152,13 @@ class TrainStep:
     __name__: ClassVar[str] = "train_step"  # in profiles and logs of compilations
 
     def __call__(
-        self, state: TrainState, sums: Sums, examples: Examples, order: jax.Array, keys: Keys
+        self,
+        state: TrainState,
+        sums: Sums,
+        examples: Examples,
+        order: jax.Array,
+        keys: Keys,
+        alpha: jax.Array,
     ) -> tuple[TrainState, Sums]:
         epoch, position = jnp.divmod(state.step, self.steps_per_epoch)
         start = position * self.batch_size
@@ -157,7 +167,7 @@ class TrainStep:
         if self.augment:
             key = jax.random.fold_in(jax.random.fold_in(keys.augmentation, epoch), position)
             draws = draw(key, self.batch_size, padding, flip=self.flip)
-        indices, draws = self.parallel.share((indices, draws))
+        indices, draws = self.parallel.shard((indices, draws))
         images, labels = examples.images[indices], examples.labels[indices]
         if draws is not None:
             images = augment(images, draws, padding)
@@ -166,7 +176,7 @@ class TrainStep:
             logits, batch_stats = self.network.apply(
                 params,
                 state.batch_stats,
-                _normalise(images, examples),
+                normalise(images, examples),
                 training=True,
                 axis_name=self.parallel.axis_name,
             )
@@ -176,12 +186,13 @@ class TrainStep:
         (loss, (logits, batch_stats)), gradients = jax.value_and_grad(loss_fn, has_aux=True)(
             state.params
         )
-        loss, gradients = self.parallel.mean((loss, gradients))
-        updates, opt_state = self.optimizer.update(gradients, state.opt_state, state.params)
+        loss, gradients = self.parallel.pmean((loss, gradients))
+        optimizer = self.optimizer(alpha)
+        updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         batch = Sums(
             loss=loss * (self.batch_size * LOSS_SCALE),
-            correct=self.parallel.total(jnp.sum(jnp.argmax(logits, -1) == labels, dtype=jnp.int32)),
+            correct=self.parallel.psum(jnp.sum(jnp.argmax(logits, -1) == labels, dtype=jnp.int32)),
             count=jnp.int32(self.batch_size),
             bad_step=jnp.where(jnp.isfinite(loss), NO_STEP, state.step + 1),
         )
@@ -200,18 +211,18 @@ class EvaluationStep:
     def __call__(
         self, params: Any, batch_stats: Any, sums: Sums, examples: Examples, start: jax.Array
     ) -> Sums:
-        images, labels = self.parallel.share(
+        images, labels = self.parallel.shard(
             (
                 jax.lax.dynamic_slice_in_dim(examples.images, start, self.batch),
                 jax.lax.dynamic_slice_in_dim(examples.labels, start, self.batch),
             )
         )
         logits, _ = self.network.apply(
-            params, batch_stats, _normalise(images, examples), training=False
+            params, batch_stats, normalise(images, examples), training=False
         )
         real = labels >= 0
         losses = optax.softmax_cross_entropy_with_integer_labels(logits, jnp.maximum(labels, 0))
-        loss, correct, count = self.parallel.total(
+        loss, correct, count = self.parallel.psum(
             (
                 jnp.sum(losses * LOSS_SCALE, where=real),
                 jnp.sum(jnp.argmax(logits, -1) == labels, where=real, dtype=jnp.int32),
@@ -226,5 +237,6 @@ def epoch_order(keys: Keys, epoch: jax.Array, examples: int) -> jax.Array:
     return jax.random.permutation(jax.random.fold_in(keys.order, epoch), examples)
 
 
-def _normalise(images: jax.Array, examples: Examples) -> jax.Array:
+def normalise(images: jax.Array, examples: Examples) -> jax.Array:
+    """Stored images as the network takes them."""
     return (images.astype(jnp.float32) - examples.mean) / examples.std

@@ -40,7 +40,7 @@ import optax
 
 import rsgdm_optax
 from train.common.errors import InputError
-from train.engine.steps import Keys
+from train.engine.recipe import Recipe
 from train.experiments.measurement import Numbers, Subject, measure_all, options, significant
 
 NAME = "correction"
@@ -54,7 +54,8 @@ def correction(subject: Subject) -> Callable[[int], Numbers]:
 
     The estimates are what sgd, sgdm, rsgdm and nesterov step along: g, m, n and N.
     """
-    run = subject.run
+    run, trainer = subject.run, subject.trainer
+    recipe = Recipe(run, subject.dataset)
     if run.augment:
         raise InputError("augment: True; a full-batch gradient has no crops: give --no-augment")
     if len(subject.dataset.train) % run.batch_size:
@@ -62,33 +63,33 @@ def correction(subject: Subject) -> Callable[[int], Numbers]:
             f"train_examples: {len(subject.dataset.train)} is no multiple of the batch size "
             f"{run.batch_size}; an epoch would leave examples out of the full batch"
         )
-    driver = subject.optimizer
     averages = rsgdm_optax.scale_by_rsgdm(run.decay)  # its state holds g and m, and with z, n
     # These two train nothing: their states keep what becomes of the gradients at given parameters.
     watching, adding = (
         optax.chain(optax.add_decayed_weights(run.weight_decay), kept, optax.set_to_zero())
         for kept in (averages, optax.trace(1.0))
     )
-    drive, watch, add = map(subject.step, (driver, watching, adding))
+    drive = trainer.single_step(run)
+    watch, add = (trainer.single_step(run, optimizer) for optimizer in (watching, adding))
 
     def measure(seed: int) -> Numbers:
-        keys = Keys.of_seed(seed)
-        path = subject.start(driver, keys)
+        keys = trainer.keys(seed)
+        path = trainer.start(subject.seeded(seed))
         # Augmentation is off, which leaves its randomness to the partition and the replicas.
         partition, *orders = (
             keys._replace(order=key) for key in jax.random.split(keys.augmentation, 1 + REPLICAS)
         )
-        replicas = [subject.start(watching, keys) for _ in orders]
+        replicas = [trainer.start(subject.seeded(seed), watching) for _ in orders]
         empty = adding.init(path.params)
         expected = averages.init(path.params)
         rows: list[Numbers] = []
         gradients: list[Vector] = []
-        for _ in range(subject.steps):
+        for _ in range(recipe.steps):
             here = path._replace(step=jnp.int32(0), opt_state=empty)
-            for _ in range(subject.steps_per_epoch):
+            for _ in range(recipe.steps_per_epoch):
                 here = add(here, partition)
             total = optax.tree.get(here.opt_state, "trace")
-            full = optax.tree.scale(1 / subject.steps_per_epoch, total)
+            full = optax.tree.scale(1 / recipe.steps_per_epoch, total)
             _, expected = averages.update(full, expected)
             replicas = [
                 watch(replica._replace(params=path.params), order)
@@ -99,10 +100,10 @@ def correction(subject: Subject) -> Callable[[int], Numbers]:
             rows.append(_row(gradients, _estimates(expected, run.decay), drawn, run.decay))
             path = drive(path, keys)
         return {
-            "learning_rate": float(subject.schedule(0)),
-            "steps_per_epoch": subject.steps_per_epoch,
+            "learning_rate": recipe.alpha,
+            "steps_per_epoch": recipe.steps_per_epoch,
             "replicas": REPLICAS,
-            "step": list(range(1, subject.steps + 1)),
+            "step": list(range(1, recipe.steps + 1)),
             **_columns(rows),
         }
 

@@ -27,7 +27,8 @@ import optax
 import rsgdm_optax
 from train.common.arguments import Parser
 from train.common.errors import InputError
-from train.engine.parallel import PARALLEL, devices
+from train.engine.backend import devices
+from train.engine.parallel import PARALLEL
 from train.engine.steps import Examples, Keys, Network, Sums, TrainState, TrainStep
 from train.models.resnet import MODELS
 
@@ -77,7 +78,7 @@ def step_program(
     placed = PARALLEL[parallel](devices)
     step = TrainStep(
         network,
-        optimizer,
+        lambda _: optimizer,
         batch_size=batch_size,
         steps_per_epoch=1,
         augment=True,
@@ -93,12 +94,12 @@ def step_program(
         images = jnp.zeros((batch_size, *image), jnp.uint8)
         labels = jnp.zeros(batch_size, jnp.int32)
         examples = Examples(images, labels, color, color)
-        return state, Sums.zero(), examples, labels, keys
+        return state, Sums.zero(), examples, labels, keys, jnp.float32(1)
 
     program = placed.compile(step, donate=(0, 1))
     arguments = jax.eval_shape(start, 0)
     arguments = jax.tree.map(
-        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=placed.whole), arguments
+        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=placed.replicated), arguments
     )
     if isinstance(program, functools.partial):  # pmap's own first argument
         arguments = (*program.args, *arguments)

@@ -14,9 +14,7 @@ if __name__ == "__main__":  # this checkout's packages come before others of the
 
 import dataclasses
 import math
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -30,16 +28,15 @@ from rich.table import Table
 import rsgdm_optax
 from train.common.arguments import Parser
 from train.common.errors import InputError
-from train.common.progress import Display
+from train.common.progress import say
 from train.data import sources
 from train.data.dataset import Dataset, select
 from train.data.npz import Arrays
 from train.data.sources import Source
 from train.engine import backend
 from train.engine.epochs import Trainer
-from train.engine.parallel import devices
-from train.runs.store import RunFolder
-from train.study.presets import PRESETS, Config, runs
+from train.study.config import Config
+from train.study.presets import PRESETS
 from train.study.runner import matmul_precision
 from train.study.validation import check
 
@@ -80,45 +77,38 @@ def updates() -> Iterator[Check]:
 
     for name in ("sgdm", "nesterov", "rsgdm"):
         optimizer = getattr(rsgdm_optax, name)(1.0)
-        here, cpu = (path(optimizer, d) for d in (devices()[0], backend.devices("cpu")[0]))
+        here, cpu = (path(optimizer, d) for d in (backend.devices()[0], backend.devices("cpu")[0]))
         error = float(np.abs(here - cpu).max() / np.abs(cpu).max())
         yield Check(f"{name} updates", f"{error:.1e} from the CPU's, at most 1e-06", error < 1e-6)
 
 
 def epochs(name: str, config: Config, dataset: Dataset) -> Iterator[Check]:
     """Two epochs of each optimizer: the second must not need more memory than the first."""
-    config = dataclasses.replace(config, epochs=2, seeds=(0, 1))
+    config = config.replace(epochs=2, seeds=(0, 1))
     check(config)
-    trainer = Trainer(dataset, config.model, config.dtype)
-    device = devices()[0]
-    for run in runs(config, dataset.fingerprint)[: len(config.optimizers)]:
-        in_use: list[int] = []
-
-        class Watching(Display):
-            def epoch(self, *args: Any) -> None:
-                in_use.append((device.memory_stats() or {}).get("bytes_in_use", 0))  # noqa: B023
-                super().epoch(*args)
-
-        with tempfile.TemporaryDirectory() as folder, Watching(run.epochs) as display:
-            run_folder = RunFolder(Path(folder) / run.name)
-            run_folder.start(run, {})
-            with jax.default_matmul_precision(matmul_precision(config)):
-                result = trainer.run(
-                    run, run_folder, display, checkpoint_every=1, tensorboard=False
-                )
+    device = backend.devices()[0]
+    trainer = Trainer(dataset)
+    for run in config.runs(dataset.fingerprint):
+        with jax.default_matmul_precision(matmul_precision(config)):
+            ends = []
+            for epoch in trainer.epochs(run, trainer.start(run), 0):
+                in_use = (device.memory_stats() or {}).get("bytes_in_use", 0)
+                ends.append((in_use, epoch.metrics))
+                say(f"{run.name}, epoch {len(ends)}")
+        (first, _), (last, metrics) = ends[0], ends[-1]
         peak = (device.memory_stats() or {}).get("peak_bytes_in_use", 0)
-        loss = result["train_loss"]
+        loss, speed = (metrics[key] or math.nan for key in ("train_loss", "images_per_second"))
         yield Check(
-            f"{name}: {run.optimizer}, {config.dtype}",
-            f"{result['images_per_second']:,.0f} images/s, loss {loss:.3f}, memory "
-            f"{in_use[0] / 2**30:.2f}, then {in_use[-1] / 2**30:.2f} of {peak / 2**30:.2f} GiB",
-            math.isfinite(loss) and in_use[-1] <= in_use[0] * 1.01,
+            f"{name}: {run.arm}, {run.dtype}",
+            f"{speed:,.0f} images/s, loss {loss:.3f}, memory "
+            f"{first / 2**30:.2f}, then {last / 2**30:.2f} of {peak / 2**30:.2f} GiB",
+            math.isfinite(loss) and last <= first * 1.01,
         )
 
 
 def checks(*, rehearse: bool) -> Iterator[Check]:
     """Every check in turn."""
-    found = devices()
+    found = backend.devices()
     stats = found[0].memory_stats() or {}
     yield Check(
         "devices",
@@ -130,11 +120,11 @@ def checks(*, rehearse: bool) -> Iterator[Check]:
     for name in ("cifar10", "cifar100", "fashion_mnist"):
         config = PRESETS[name]
         if rehearse:
-            config = dataclasses.replace(config, model="resnet8")
-        dataset = select(_source(config.dataset, rehearse=rehearse), None, 0)
+            config = config.replace(model="resnet8")
+        dataset = select(_source(config.run.dataset, rehearse=rehearse), None, 0)
         yield from epochs(name, config, dataset)
         if name == "cifar10":
-            low = dataclasses.replace(config, dtype="bfloat16")
+            low = config.replace(dtype="bfloat16")
             yield from epochs(name, low, dataset)
 
 
@@ -161,7 +151,7 @@ def main() -> int:
         "--rehearse", action="store_true", help="on few examples and whatever device there is"
     )
     rehearse = parser.parse_args().rehearse
-    first = devices()[0]
+    first = backend.devices()[0]
     if jax.default_backend() != "gpu" and not rehearse:
         raise InputError(
             f"there is no GPU that JAX sees, only {first.device_kind}; install the "

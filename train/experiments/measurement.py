@@ -4,7 +4,6 @@ FOLDER/OPTIMIZER-seedK.json   settings  environment  and what was measured
 """
 
 import dataclasses
-import functools
 import json
 import time
 from collections.abc import Callable
@@ -12,92 +11,42 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
-import numpy as np
-import optax
 
 from train.common.arguments import Parser
 from train.common.errors import InputError
-from train.data.dataset import load
+from train.data.dataset import Dataset
 from train.engine import backend
-from train.engine.recipe import Recipe, make_network
-from train.engine.steps import (
-    EVALUATION_BATCH,
-    EvaluationStep,
-    Examples,
-    Keys,
-    Network,
-    Sums,
-    TrainState,
-    epoch_order,
-)
+from train.engine.epochs import Trainer
+from train.models import cpu_convolution
 from train.runs.environment import environment
 from train.runs.lock import locked
 from train.runs.settings import RunConfig
 from train.runs.store import write_json
 from train.study.cli import parse
-from train.study.presets import Config, runs
-from train.study.runner import check_batch_size, matmul_precision
+from train.study.config import Config
+from train.study.runner import check_batches, load_data, matmul_precision
 from train.study.validation import check
 
 Numbers = dict[str, Any]
-Step = Callable[[TrainState, Keys], TrainState]
 
 # Options of train/cifar.py that say how a study is kept or divided, not what a run is.
 _NOT_HERE = ("--dry-run", "--tensorboard", "--checkpoint-every", "--parallel", "--distributed")
 
 
 @dataclasses.dataclass(frozen=True)
-class Subject(Recipe):
-    """A training that is looked at step by step: the runs of one optimizer, whatever the seed."""
+class Subject:
+    """A training that is looked at step by step: the runs of one arm at one rate."""
 
-    network: Network
+    trainer: Trainer
+    dataset: Dataset
+    run: RunConfig  # its seed does not count
 
-    @functools.cached_property
-    def examples(self) -> Examples:
-        examples: Examples = jax.device_put(Examples.of(self.dataset.train, self.dataset))
-        return examples
-
-    def step(self, optimizer: optax.GradientTransformation) -> Step:
-        """Training's own step with any optimizer, compiled once."""
-        step = self.train_step(self.network, optimizer)
-
-        @jax.jit
-        def one_step(state: TrainState, keys: Keys, examples: Examples) -> TrainState:
-            epoch = state.step // self.steps_per_epoch
-            order = epoch_order(keys, epoch, len(self.dataset.train))
-            return step(state, Sums.zero(), examples, order, keys)[0]
-
-        return lambda state, keys: one_step(state, keys, self.examples)
-
-    def start(self, optimizer: optax.GradientTransformation, keys: Keys) -> TrainState:
-        """The initial state of the keys' seed."""
-        params, batch_stats = self._init(keys.parameters)
-        return TrainState(jnp.int32(0), params, batch_stats, optimizer.init(params))
-
-    @functools.cached_property
-    def _init(self) -> Callable[..., tuple[Any, Any]]:
-        return jax.jit(self.network.init)
-
-    @functools.cached_property
-    def _evaluate(self) -> Callable[..., Sums]:
-        return jax.jit(EvaluationStep(self.network))
-
-    @functools.cached_property
-    def _evaluation_examples(self) -> Examples:
-        examples: Examples = jax.device_put(Examples.of(self.dataset.evaluation, self.dataset))
-        return examples
-
-    def accuracy(self, state: TrainState) -> float:
-        """On the examples to evaluate on."""
-        sums, examples = Sums.zero(), self._evaluation_examples
-        for start in range(0, len(examples.labels), EVALUATION_BATCH):
-            position = np.int32(start)
-            sums = self._evaluate(state.params, state.batch_stats, sums, examples, position)
-        return sums.averages()[1]
+    def seeded(self, seed: int) -> RunConfig:
+        """The run of a seed."""
+        return dataclasses.replace(self.run, seed=seed)
 
 
-# Called once for an optimizer, and what it returns once for a seed: so steps are compiled once.
+# Called once for an arm and rate, and what it returns once for a seed: so steps are compiled once.
 Measurement = Callable[[Subject], Callable[[int], Numbers]]
 
 
@@ -109,7 +58,7 @@ def options(program: str, description: str, *, not_here: tuple[str, ...] = ()) -
     """
     parser = Parser(
         prog=program,
-        description=f"{description} All options are those of train/cifar.py, but for "
+        description=f"{description} All options are those of train/cifar.py except "
         f"{', '.join((*_NOT_HERE, *not_here))}. A run whose file is there is not repeated.",
         allow_abbrev=False,
     )
@@ -121,7 +70,7 @@ def options(program: str, description: str, *, not_here: tuple[str, ...] = ()) -
 
 
 def measure_all(name: str, config: Config, measurement: Measurement) -> None:
-    """Measures every optimizer × seed that has no file yet.
+    """Measures every run that has no file yet.
 
     Args:
       name: of the measurement, for its files.
@@ -134,36 +83,29 @@ def measure_all(name: str, config: Config, measurement: Measurement) -> None:
     """
     check(config)
     backend.check_settings()
-    if config.dtype != "float32":
-        raise InputError(f"dtype: {config.dtype} is not for measurements; they are in float32")
-    dataset = load(
-        config.dataset,
-        data_dir=config.data_dir,
-        unverified_archive=config.unverified_archive,
-        train_examples=config.train_examples,
-        validation_examples=config.validation_examples,
-    )
-    check_batch_size(config, dataset)
-    all_runs = runs(config, dataset.fingerprint)
-    folder = Path(config.output)
-    if folder.exists():
-        _check_folder(folder, name, all_runs)
-    network = make_network(dataset, config.model)
-    first = {run.optimizer: run for run in reversed(all_runs)}
-    measures = {
-        optimizer: measurement(Subject(run, dataset, network)) for optimizer, run in first.items()
-    }
-    precision = matmul_precision(config)
+    if config.run.dtype != "float32":
+        raise InputError(f"dtype: {config.run.dtype} is not for measurements; they are in float32")
     # On one device: a measurement looks at single steps, and none of them is large.
+    devices = backend.devices()[:1]
+    dataset = load_data(config)
+    check_batches(config, dataset, devices)
+    runs = config.runs(dataset.fingerprint)
+    folder = Path(config.execution.output)
+    if folder.exists():
+        _check_folder(folder, name, runs)
+    trainer = Trainer(dataset, devices=devices)
+    subjects = {_subject_of(run): Subject(trainer, dataset, run) for run in reversed(runs)}
+    measures = {key: measurement(subject) for key, subject in subjects.items()}
+    precision = matmul_precision(config)
     here = environment(
-        devices=jax.devices()[:1],
+        devices=devices,
         parallel="jit",
         matmul_precision=precision,
-        convolution="xla",
+        convolution=cpu_convolution.choose(devices, "jit"),
     )
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder), jax.default_matmul_precision(precision):
-        for run in all_runs:
+        for run in runs:
             path = folder / f"{run.name}.json"
             if path.exists():
                 continue
@@ -172,10 +114,14 @@ def measure_all(name: str, config: Config, measurement: Measurement) -> None:
                 "measurement": name,
                 "settings": dataclasses.asdict(run),
                 "environment": here,
-                **measures[run.optimizer](run.seed),
+                **measures[_subject_of(run)](run.seed),
             }
             write_json(path, numbers)
             print(f"{path}: {time.perf_counter() - start:.0f} s", flush=True)
+
+
+def _subject_of(run: RunConfig) -> tuple[str, float]:
+    return run.arm, run.learning_rate
 
 
 def _check_folder(folder: Path, name: str, all_runs: list[RunConfig]) -> None:

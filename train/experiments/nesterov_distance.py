@@ -22,7 +22,6 @@ if __name__ == "__main__":  # this checkout's packages come before others of the
 
     start(__file__)
 
-import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -30,8 +29,9 @@ import jax
 import optax
 
 import rsgdm_optax
-from train.engine.optimizers import make_optimizer
-from train.engine.steps import Keys, TrainState
+from train.engine.optimizers import Arm
+from train.engine.recipe import Recipe
+from train.engine.steps import TrainState
 from train.experiments.measurement import Numbers, Subject, measure_all, options, significant
 
 NAME = "straying"
@@ -42,10 +42,13 @@ FIRST_STEPS = 50  # each of these is looked at, then the ends of epochs
 
 def straying(subject: Subject) -> Callable[[int], Numbers]:
     """Distances ‖θ − θ_nesterov‖ / ‖θ_nesterov‖ along one training after the other."""
-    run, schedule = subject.run, subject.schedule
+    run, trainer = subject.run, subject.trainer
+    recipe = Recipe(run, subject.dataset)
+    schedule = recipe.schedule
 
     def named(name: str) -> optax.GradientTransformation:
-        return make_optimizer(name, schedule, decay=run.decay, weight_decay=run.weight_decay)
+        arm = Arm(name, name)
+        return arm.make(schedule, decay=run.decay, weight_decay=run.weight_decay)
 
     as_nesterov = optax.chain(
         optax.add_decayed_weights(run.weight_decay),
@@ -58,14 +61,14 @@ def straying(subject: Subject) -> Callable[[int], Numbers]:
         "rsgdm_gradient": as_nesterov,
         "sgdm": named("sgdm"),
     }
-    step_of = {name: subject.step(named(name)) for name in ("rsgdm", REFERENCE, "sgdm")}
-    step_of |= {"rsgdm_gradient": subject.step(as_nesterov)}
+    step_of = {name: trainer.single_step(run, named(name)) for name in ("rsgdm", REFERENCE, "sgdm")}
+    step_of |= {"rsgdm_gradient": trainer.single_step(run, as_nesterov)}
     step_of |= dict.fromkeys(("twin", "pushed"), step_of[REFERENCE])
 
     def measure(seed: int) -> Numbers:
-        keys = Keys.of_seed(seed)
-        reference = subject.start(named(REFERENCE), keys)
-        others = {name: subject.start(optimizer, keys) for name, optimizer in optimizers.items()}
+        keys, seeded = trainer.keys(seed), subject.seeded(seed)
+        reference = trainer.start(seeded, named(REFERENCE))
+        others = {name: trainer.start(seeded, optimizer) for name, optimizer in optimizers.items()}
         after_one = step_of["rsgdm"](others["rsgdm"], keys)
         first_gradient = _norm(optax.tree.get(after_one.opt_state, "previous_gradient"))
         start = _norm(reference.params)
@@ -77,19 +80,19 @@ def straying(subject: Subject) -> Callable[[int], Numbers]:
         looked_at: list[int] = []
         norms: list[float] = []
         distances: dict[str, list[float]] = {name: [] for name in others}
-        for step in range(subject.steps + 1):
+        for step in range(recipe.steps + 1):
             if step:
                 reference = step_of[REFERENCE](reference, keys)
                 others = {name: step_of[name](state, keys) for name, state in others.items()}
-            if step <= FIRST_STEPS or step % subject.steps_per_epoch == 0:
+            if step <= FIRST_STEPS or step % recipe.steps_per_epoch == 0:
                 looked_at.append(step)
                 norms.append(significant(_norm(reference.params)))
                 for name, state in others.items():
                     distances[name].append(significant(_distance(state.params, reference.params)))
         ends = {REFERENCE: reference, **others}
         return {
-            "learning_rate": float(schedule(0)),
-            "steps_per_epoch": subject.steps_per_epoch,
+            "learning_rate": recipe.alpha,
+            "steps_per_epoch": recipe.steps_per_epoch,
             "start_norm": significant(start),
             "first_gradient_norm": significant(first_gradient),
             "bound": significant(bound),
@@ -97,7 +100,8 @@ def straying(subject: Subject) -> Callable[[int], Numbers]:
             "nesterov_norm": norms,
             "distance": distances,
             f"{subject.dataset.evaluation_name}_accuracy": {
-                name: subject.accuracy(state) for name, state in ends.items()
+                name: trainer.evaluate(run, state, "evaluation").accuracy
+                for name, state in ends.items()
             },
         }
 
@@ -130,5 +134,5 @@ def main() -> int:
         "Measure how far the parameters of rsgdm and others stray from Nesterov's.",
         not_here=("--optimizers",),
     )
-    measure_all(NAME, dataclasses.replace(config, optimizers=(REFERENCE,)), straying)
+    measure_all(NAME, config.replace(optimizers=(REFERENCE,)), straying)
     return 0

@@ -34,6 +34,7 @@ def environment(
         "packages": dict(_VERSIONS),
         "platform": platform.platform(),
         "cpus": os.cpu_count(),
+        "cores": len(os.sched_getaffinity(0)),  # that this process may use
         "backend": jax.default_backend(),
         "device": devices[0].device_kind,
         "devices": len(devices),

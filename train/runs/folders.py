@@ -1,11 +1,14 @@
 """A study's folder: its runs, and what else lies there.
 
-STUDY/OPTIMIZER-seedK/   a run: train/runs/store.py
-STUDY/report/            what train/report.py makes of them
+STUDY/ARM-seedK/            a run: train/runs/store.py
+STUDY/ARM-rateRATE-seedK/   a run of an arm that has several learning rates
+STUDY/report/               what train/report.py makes of them
 """
 
 import dataclasses
 import re
+from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +17,7 @@ from train.runs.settings import RunConfig
 from train.runs.store import RunFolder, exists, mismatch, reading
 
 REPORT = "report"
-_RUN_NAME = re.compile(r"[a-z_]+-seed\d+")
+_RUN_NAME = re.compile(r"\w+(-rate[\w.+-]+)?-seed\d+")
 # What file managers, file systems, editors and schedulers leave anywhere.
 _LITTER = re.compile(
     r"\..*|@eaDir|Thumbs\.db|desktop\.ini|Icon\r|lost\+found|__MACOSX|\$RECYCLE\.BIN|#.*#|.*~"
@@ -55,7 +58,7 @@ def contents(study: Path) -> Contents:
             elif exists(path / "config.json"):
                 folder = RunFolder(path)
                 config = folder.config()
-                if config.name == path.name:
+                if path.name in (config.name, config.name_with_rate):
                     found.runs.append((folder, config))
                 else:
                     found.strays[path.name] = f"the run {config.name}"
@@ -65,24 +68,25 @@ def contents(study: Path) -> Contents:
     return found
 
 
-def check_same_study(study: Path, runs: list[RunConfig]) -> None:
+def check_same_study(study: Path, runs: Sequence[RunConfig]) -> None:
     """Raises `InputError` if the folder holds another study than these runs', or no study."""
     if not study.exists() and not study.is_symlink():
         return
     found = contents(study)
     strays = {name: what for name, what in found.strays.items() if not is_litter(name)}
     if found.runs:  # what lies beside them does no harm, unless it lies in the way
-        strays = {run.name: strays[run.name] for run in runs if run.name in strays}
+        ours = {name for run in runs for name in (run.name, run.name_with_rate)}
+        strays = {name: strays[name] for name in strays.keys() & ours}
     elif found.has_report:
         strays[REPORT] = "no run"
     for name, what in strays.items():
         raise InputError(
             f"{study}: holds {name}, which is {what}; choose another --output, or move it away"
         )
-    wanted = {run.optimizer: run for run in runs}
     for _, config in found.runs:
-        # Single optimizers may have rates of their own: compare each with its like.
-        difference = difference_of(config, wanted.get(config.optimizer) or runs[0])
+        # Like arms are compared with each other: an arm's name must mean the same optimizer.
+        like = next((run for run in runs if run.arm == config.arm), runs[0])
+        difference = difference_of(config, like)
         if difference:
             raise InputError(
                 f"{study}: belongs to another study, with {difference[0]} {difference[1]!r} in "
@@ -92,9 +96,32 @@ def check_same_study(study: Path, runs: list[RunConfig]) -> None:
 
 def difference_of(a: RunConfig, b: RunConfig) -> tuple[str, Any, Any] | None:
     """The first setting in which runs of one study must agree, and do not."""
-    free = {"optimizer", "seed"} | ({"learning_rate"} if a.optimizer != b.optimizer else set())
+    free = {"arm", "seed", "learning_rate"}
+    if a.arm != b.arm:
+        free |= {"optimizer", "version"}
     mine, other = a.identity, b.identity
     for name in mine:
         if name not in free and mine[name] != other[name]:
             return name, getattr(a, name), getattr(b, name)
     return None
+
+
+def places(study: Path, runs: Sequence[RunConfig]) -> list[RunFolder]:
+    """The folder of each run: where it is already, or where it will be.
+
+    A rate stands in the name of a new folder if its arm has several.
+    """
+    found = contents(study).runs if study.exists() else []
+    where = {_key(config): folder for folder, config in found}
+    rates: dict[str, set[float]] = defaultdict(set)
+    for config in [*runs, *(config for _, config in found)]:
+        rates[config.arm].add(config.learning_rate)
+    return [
+        where.get(_key(run))
+        or RunFolder(study / (run.name if len(rates[run.arm]) == 1 else run.name_with_rate))
+        for run in runs
+    ]
+
+
+def _key(run: RunConfig) -> tuple[Any, ...]:
+    return run.arm, run.learning_rate, run.seed

@@ -2,98 +2,44 @@
 
 Format 1, of files without a number: metrics and results call α `learning_rate`.
 Format 2: they call it `alpha`, for `learning_rate` in the settings is the rate as given.
+Format 3: settings have `arm`, the optimizer's name in its study, beside `optimizer`, what it is.
 """
 
 import dataclasses
-import math
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
+from train.common import rules
 from train.common.errors import InputError
+from train.common.rules import Rule
+from train.runs.settings import RunConfig
 
-FORMAT = 2
-_NEEDED = object()
-
-
-@dataclasses.dataclass(frozen=True)
-class Key:
-    """What may stand under a key, in words and as a test, and the value of files that lack it."""
-
-    allowed: str
-    is_allowed: Callable[[Any], bool]
-    absent: Any = _NEEDED
+FORMAT = 3
+NEEDED = dataclasses.MISSING
 
 
-def _is_number(value: Any) -> bool:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
-    try:
-        return math.isfinite(value)
-    except OverflowError:  # a whole number that no float holds
-        return False
+class Key(NamedTuple):
+    """What may stand under a key of a file, and the value of files that lack it."""
+
+    rule: Rule
+    absent: Any = NEEDED
 
 
-def _number(words: str, is_allowed: Callable[[Any], bool], absent: Any = _NEEDED) -> Key:
-    return Key(words, lambda value: _is_number(value) and is_allowed(value), absent)
-
-
-def _whole(least: int, absent: Any = _NEEDED) -> Key:
-    return _number(
-        f"a whole number of {least} or more",
-        lambda value: isinstance(value, int) and value >= least,
-        absent,
-    )
-
-
-def _text(absent: Any = _NEEDED) -> Key:
-    return Key("a text", lambda value: isinstance(value, str), absent)
-
-
-def _truth(absent: Any) -> Key:
-    return Key("true or false", lambda value: isinstance(value, bool), absent)
-
-
-def _one_of(*names: str) -> Key:
-    return Key(", ".join(names), lambda value: isinstance(value, str) and value in names)
-
-
-def _or_null(key: Key) -> Key:
-    return Key(
-        f"{key.allowed}, or null", lambda value: value is None or key.is_allowed(value), absent=None
-    )
-
-
-# Of config.json. What is absent in a file had the one value that there was when it was written.
 SETTINGS: Mapping[str, Key] = {
-    "dataset": _text(),
-    "data": _text(),
-    "train_examples": _or_null(_whole(1)),
-    "validation_examples": _whole(0, absent=0),
-    "model": _text(),
-    "optimizer": _text(),
-    "seed": _whole(0),
-    "epochs": _whole(1),
-    "halve_every": _whole(1),
-    "batch_size": _whole(1, absent=128),
-    "learning_rate": _number("a positive number", lambda value: value > 0),
-    "lr_convention": _text(absent="ema"),
-    "decay": _number("a number in [0, 1)", lambda value: 0 <= value < 1, absent=0.9),
-    "weight_decay": _number("a number of 0 or more", lambda value: value >= 0, absent=5e-4),
-    "augment": _truth(absent=True),
-    "dtype": _text(absent="float32"),
-    "tf32": _truth(absent=False),
+    field.name: Key(field.metadata["rule"], field.default)
+    for field in dataclasses.fields(RunConfig)
 }
 
-_FRACTION = _or_null(_number("a fraction in [0, 1]", lambda value: 0 <= value <= 1))
-_LOSS = _or_null(_number("a number of 0 or more", lambda value: value >= 0))
+_FRACTION = Key(rules.or_none(rules.FRACTION), absent=None)
+_LOSS = Key(rules.or_none(rules.NOT_NEGATIVE), absent=None)
 
 
 def epoch_keys(evaluation: str) -> dict[str, Key]:
     """Of a line of metrics.jsonl, and of result.json; what was not measured is null."""
     return {
-        "epoch": _whole(1),
-        "step": _whole(0),
-        "alpha": _number("a number of 0 or more", lambda value: value >= 0),
+        "epoch": Key(rules.whole(1)),
+        "step": Key(rules.whole(0)),
+        "alpha": Key(rules.NOT_NEGATIVE),
         "train_loss": _LOSS,
         "train_accuracy": _FRACTION,
         f"{evaluation}_loss": _LOSS,
@@ -102,12 +48,27 @@ def epoch_keys(evaluation: str) -> dict[str, Key]:
     }
 
 
-# Of result.json alone.
-RESULT: Mapping[str, Key] = {
-    "status": _one_of("done", "diverged"),
-    "clean_train_loss": _LOSS,
-    "clean_train_accuracy": _FRACTION,
-}
+def result_keys(evaluation: str) -> dict[str, Key]:
+    """Of result.json: the last epoch's figures, and what only the end of a run has."""
+    return epoch_keys(evaluation) | {
+        "status": Key(rules.one_of("done", "diverged")),
+        "clean_train_loss": _LOSS,
+        "clean_train_accuracy": _FRACTION,
+        # By BatchNorm's statistics at evaluation.
+        f"running_{evaluation}_loss": _LOSS,
+        f"running_{evaluation}_accuracy": _FRACTION,
+        f"reestimated_{evaluation}_loss": _LOSS,
+        f"reestimated_{evaluation}_accuracy": _FRACTION,
+    }
+
+
+def settings(place: str, entry: Any) -> RunConfig:
+    """A run's settings, from what stands in its config.json; see `checked`."""
+    check_format(place, entry)
+    # Before format 3 an arm was a built-in optimizer.
+    if "arm" not in entry and "optimizer" in entry:
+        entry = entry | {"arm": entry["optimizer"]}
+    return RunConfig(**checked(place, entry, SETTINGS))
 
 
 def current(entry: Mapping[str, Any]) -> dict[str, Any]:
@@ -136,13 +97,13 @@ def checked(place: str, entry: Any, keys: Mapping[str, Key]) -> dict[str, Any]:
         if key not in keys and key != "format":
             raise _newer(place, f"its {key!r} is unknown")
     values = {}
-    for key, rule in keys.items():
-        value = entry.get(key, rule.absent)
-        if value is _NEEDED:
+    for key, (rule, absent) in keys.items():
+        value = entry.get(key, absent)
+        if value is NEEDED:
             raise InputError(f"{place}: lacks {key!r}")
         # An absent value is among the allowed ones.
-        if not rule.is_allowed(value):
-            raise InputError(f"{place}: {key} is {value!r:.60}; allowed is {rule.allowed}")
+        if not rule.allows(value):
+            raise InputError(f"{place}: {key} is {value!r:.60}; allowed is {rule.words}")
         values[key] = value
     return values
 

@@ -1,4 +1,4 @@
-"""One process at a time in a study's folder."""
+"""One process at a time in a study's folder, or a run's."""
 
 import contextlib
 import errno
@@ -8,6 +8,7 @@ import platform
 from collections.abc import Iterator
 from pathlib import Path
 
+from train.common import signals
 from train.common.errors import InputError
 from train.common.progress import warn
 
@@ -16,27 +17,31 @@ _HAS_NO_FLOCK = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
 
 
 @contextlib.contextmanager
-def locked(study: Path) -> Iterator[None]:
-    """Holds the study's lock, which the system takes back when the process ends, however it does.
+def locked(folder: Path, *, wait: bool = False) -> Iterator[None]:
+    """Holds a folder's lock, which the system takes back when the process ends, however it does.
 
     Where the file system has no such lock, the process that makes the file `.locked` holds the
-    study, and removes it at its end; one that is killed leaves it.
+    folder, and removes it at its end; one that is killed leaves it.
+
+    Args:
+      folder: a study's, or a run's.
+      wait: whether to wait for another process that holds it.
 
     Raises:
       InputError: if another process holds it, naming that process.
     """
-    with (study / ".lock").open("a+", encoding="utf-8") as file, contextlib.ExitStack() as stack:
+    with (folder / ".lock").open("a+", encoding="utf-8") as file, contextlib.ExitStack() as stack:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
             file.seek(0)
             holder = file.read().strip() or "another process"
-            raise InputError(f"{study}: is being trained by {holder}") from None
+            raise InputError(f"{folder}: is being trained by {holder}") from None
         except OSError as error:
             if error.errno not in _HAS_NO_FLOCK:
                 raise
-            warn(f"{study}: its file system cannot lock files ({error.strerror}); .locked is used")
-            stack.enter_context(_locked_by_name(study / ".locked"))
+            warn(f"{folder}: its file system cannot lock files ({error.strerror}); .locked is used")
+            stack.enter_context(_locked_by_name(folder / ".locked"))
         file.truncate(0)
         file.write(_us())
         file.flush()
@@ -54,10 +59,8 @@ def _locked_by_name(path: Path) -> Iterator[None]:
             f"{path.parent}: is being trained by {holder}, or that was killed: then remove {path}, "
             "or choose another --output"
         ) from None
-    try:
+    with signals.cleaned_up(lambda: path.unlink(missing_ok=True)):
         yield
-    finally:
-        path.unlink(missing_ok=True)
 
 
 def _us() -> str:

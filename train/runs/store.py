@@ -14,15 +14,15 @@ from pathlib import Path
 from typing import Any
 
 from train.common.errors import InputError
+from train.runs import formats
 from train.runs.formats import (
     FORMAT,
-    RESULT,
-    SETTINGS,
     Key,
     check_format,
     checked,
     current,
     epoch_keys,
+    result_keys,
 )
 from train.runs.settings import RunConfig
 
@@ -69,7 +69,7 @@ class Run:
     @property
     def evaluation(self) -> str:
         """What the run was evaluated on: the test set, or validation examples."""
-        return _evaluation(self.config)
+        return self.config.evaluation
 
     @property
     def lost(self) -> list[str]:
@@ -102,7 +102,7 @@ class RunFolder:
           InputError: if they cannot be read, or are from a newer version.
         """
         path = self.path / "config.json"
-        return RunConfig(**checked(str(path), _read(path), SETTINGS))
+        return formats.settings(str(path), _read(path))
 
     def load(self) -> Run:
         """The run, all of its files checked against each other.
@@ -111,9 +111,9 @@ class RunFolder:
           InputError: naming the file, the key and what is wrong with it.
         """
         config = self.config()
-        keys = epoch_keys(_evaluation(config))
+        keys = epoch_keys(config.evaluation)
         path = self.path / "result.json"
-        result = checked(str(path), _read(path), {**keys, **RESULT})
+        result = checked(str(path), _read(path), result_keys(config.evaluation))
         if result["epoch"] > config.epochs or (
             result["status"] == "done" and result["epoch"] < config.epochs
         ):
@@ -162,6 +162,15 @@ class RunFolder:
             check_format(f"{path}, entry {number}", entry)
         return entries
 
+    def last_epoch(self) -> dict[str, Any] | None:
+        """The newest line of metrics.jsonl, which another process may be writing; or None."""
+        try:
+            *_, line, _ = (self.path / "metrics.jsonl").read_text(encoding="utf-8").split("\n")
+            entry = json.loads(line)
+        except (OSError, ValueError):
+            return None
+        return current(entry) if isinstance(entry, dict) and "epoch" in entry else None
+
     @property
     def was_begun(self) -> bool:
         """Whether an epoch was trained."""
@@ -195,10 +204,6 @@ class RunFolder:
     def finish(self, result: dict[str, Any]) -> None:
         """Writes result.json, which marks the run as ended."""
         write_json(self.path / "result.json", current(result))
-
-
-def _evaluation(config: RunConfig) -> str:
-    return "validation" if config.validation_examples else "test"
 
 
 def exists(path: Path) -> bool:

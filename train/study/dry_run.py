@@ -9,10 +9,12 @@ import jax
 from train.common.errors import InputError
 from train.data import sources
 from train.data.dataset import Dataset, select
+from train.engine import backend
 from train.engine.epochs import Cost, Trainer
-from train.runs.store import RunFolder
-from train.study.presets import Config, runs
-from train.study.runner import check_batch_size, matmul_precision
+from train.engine.recipe import check_arms
+from train.runs.folders import places
+from train.study.config import Config
+from train.study.runner import Devices, check_batches, matmul_precision
 from train.study.validation import check
 
 
@@ -23,39 +25,44 @@ class Plan:
     config: Config
     dataset: Dataset
     is_stand_in: bool  # the data have not been downloaded; only their sizes count
-    costs: dict[str, Cost]  # of one run of each optimizer
+    costs: dict[str, Cost]  # of one run of each arm
     step_seconds: dict[str, float] | None
 
     @classmethod
-    def of(cls, config: Config, *, timed_steps: int) -> "Plan":
+    def of(cls, config: Config, *, timed_steps: int, devices: Devices | None = None) -> "Plan":
         """Plans a study; nothing is downloaded or written.
 
         Args:
           config: the study.
-          timed_steps: how many steps of each optimizer to run, to tell the time; 0 for none.
+          timed_steps: how many steps of each arm to run, to tell the time; 0 for none.
+          devices: as for `run_study`.
 
         Raises:
           InputError: if a setting makes no sense.
         """
         check(config)
-        if config.distributed or config.coordinator is not None:
+        run, execution = config.run, config.execution
+        if execution.is_distributed:
             raise InputError("dry_run: is for the devices of one process, not for several")
-        is_here = sources.is_here(config.dataset, config.data_dir)
+        is_here = sources.is_here(run.dataset, execution.data_dir)
         source = (
             sources.read(
-                config.dataset, config.data_dir, unverified_archive=config.unverified_archive
+                run.dataset, execution.data_dir, unverified_archive=execution.unverified_archive
             )
             if is_here
-            else sources.stand_in(config.dataset)
+            else sources.stand_in(run.dataset)
         )
-        dataset = select(source, config.train_examples, config.validation_examples)
-        check_batch_size(config, dataset)
-        trainer = Trainer(dataset, config.model, config.dtype, config.parallel)
-        one_each = runs(config, dataset.fingerprint)[: len(config.optimizers)]
+        dataset = select(source, run.train_examples, run.validation_examples)
+        devices = devices or backend.devices()
+        check_batches(config, dataset, devices)
+        check_arms(dataset, run.model, config.study.arms)
+        trainer = Trainer(dataset, devices=devices, parallel=execution.parallel)
+        one_each = {each.arm: each for each in reversed(config.runs(dataset.fingerprint))}
+        names = [arm.name for arm in config.study.arms]
         with jax.default_matmul_precision(matmul_precision(config)):
-            costs = {run.optimizer: trainer.cost(run) for run in one_each}
+            costs = {name: trainer.cost(one_each[name]) for name in names}
             seconds = (
-                {run.optimizer: trainer.step_seconds(run, timed_steps) for run in one_each}
+                {name: trainer.step_seconds(one_each[name], timed_steps) for name in names}
                 if timed_steps
                 else None
             )
@@ -63,39 +70,45 @@ class Plan:
 
     @property
     def flops(self) -> float:
-        """Of the whole study: training, evaluation every epoch, and of the training set once."""
-        images = self.config.epochs * len(self.dataset.evaluation) + len(self.dataset.train)
-        return self._seeds * sum(
-            cost.steps * cost.flops_a_step + images * cost.flops_an_evaluated_image
-            for cost in self.costs.values()
+        """Of the whole study: training, each evaluation, and of the training set once."""
+        run = self.config.run
+        evaluations = -(-run.epochs // run.evaluate_every)
+        images = evaluations * len(self.dataset.evaluation) + len(self.dataset.train)
+        return sum(
+            self._runs(name)
+            * (cost.steps * cost.flops_a_step + images * cost.flops_an_evaluated_image)
+            for name, cost in self.costs.items()
         )
 
-    @property
-    def _seeds(self) -> int:
-        first, end = self.config.seeds
-        return end - first
+    def _runs(self, arm: str) -> int:
+        first, end = self.config.study.seeds
+        return (end - first) * len(self.config.study.rates(arm))
 
     def show(self) -> None:
         """Prints the plan to standard output."""
-        config, cost = self.config, next(iter(self.costs.values()))
-        folders = [Path(config.output) / run.name for run in runs(config, "")]
-        done = sum(RunFolder(folder).is_finished for folder in folders)
-        steps = self._seeds * sum(each.steps for each in self.costs.values())
+        run, study, cost = self.config.run, self.config.study, next(iter(self.costs.values()))
+        output = self.config.execution.output
+        all_runs = self.config.runs(self.dataset.fingerprint)
+        done = sum(folder.is_finished for folder in places(Path(output), all_runs))
+        steps = sum(self._runs(name) * each.steps for name, each in self.costs.items())
         state = ", ".join(
             f"{name} {each.optimizer_bytes / 1e6:.1f} MB" for name, each in self.costs.items()
         )
+        seeds = study.seeds[1] - study.seeds[0]
+        rates = {len(study.rates(name)) for name in self.costs}
+        several = f" × {max(rates)} rates" if rates != {1} else ""
         for name, text in {
-            "study": config.output,
-            "data": f"{config.dataset}{' (not downloaded yet)' if self.is_stand_in else ''}: "
+            "study": output,
+            "data": f"{run.dataset}{' (not downloaded yet)' if self.is_stand_in else ''}: "
             f"{len(self.dataset.train)} examples to train on, {len(self.dataset.evaluation)} for "
             f"{self.dataset.evaluation_name}, {cost.data_bytes / 1e6:.1f} MB on each device",
-            "model": f"{config.model}, {cost.parameters:,} parameters, "
+            "model": f"{run.model}, {cost.parameters:,} parameters, "
             f"{cost.parameter_bytes / 1e6:.1f} MB",
             "optimizer state": state,
-            "runs": f"{len(self.costs) * self._seeds}: {', '.join(config.optimizers)} × "
-            f"{self._seeds} seed{'s' * (self._seeds > 1)}, {done} of them done",
-            "steps": f"{steps:,}: {config.epochs} epochs of {cost.steps // config.epochs} steps "
-            f"of {config.batch_size} examples a run",
+            "runs": f"{len(all_runs)}: {', '.join(self.costs)}{several} × "
+            f"{seeds} seed{'s' * (seeds > 1)}, {done} of them done",
+            "steps": f"{steps:,}: {run.epochs} epochs of {cost.steps // run.epochs} steps "
+            f"of {run.batch_size} examples a run",
             "operations": f"{cost.flops_a_step / 1e9:,.1f} GFLOP a step, "
             f"{self.flops:.2e} FLOP in all with evaluation",
             "time": self._time(),
@@ -105,8 +118,9 @@ class Plan:
     def _time(self) -> str:
         if self.step_seconds is None:
             return "not measured; --dry-run 5 times five steps of each optimizer"
-        total = self._seeds * sum(
-            self.costs[name].steps * seconds for name, seconds in self.step_seconds.items()
+        total = sum(
+            self._runs(name) * self.costs[name].steps * seconds
+            for name, seconds in self.step_seconds.items()
         )
         each = ", ".join(f"{name} {seconds:.3g} s" for name, seconds in self.step_seconds.items())
         duration = dt.timedelta(seconds=round(total))

@@ -1,42 +1,56 @@
-"""A study: every optimizer × every seed, and the report on them."""
+"""A study: every run that is not done yet, and the report on all of them."""
 
 import contextlib
 import functools
+import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 
+from train.common import signals
 from train.common.errors import InputError
 from train.common.progress import Display
 from train.data.dataset import Dataset, load
 from train.engine import backend, multihost
 from train.engine.epochs import Trainer
 from train.engine.optimizers import known_faults
-from train.engine.parallel import devices
-from train.engine.recipe import check_batch_norm
+from train.engine.recipe import check_arms, check_batch_norm
 from train.models import cpu_convolution
 from train.report.report import Report, build_report
 from train.runs.environment import environment
-from train.runs.folders import check_same_study
+from train.runs.folders import check_same_study, places
 from train.runs.lock import locked
 from train.runs.settings import RunConfig, dataset_identity
 from train.runs.store import RunFolder
-from train.study.presets import Config, runs
+from train.study.config import Config
+from train.study.training import AfterEpoch, train_run
 from train.study.validation import check
+from train.study.workers import Task, train_on_workers
 
 DAY = 86_400.0  # seconds
 _OWN = ("process_id", "data_dir", "output")  # may differ from one process of a study to another
 
+Devices = tuple[jax.Device, ...]
 
-def run_study(config: Config) -> Report:
+
+def run_study(
+    config: Config,
+    devices: Devices | None = None,
+    *,
+    after_epoch: AfterEpoch | None = None,
+) -> Report:
     """Does what `python train/cifar.py` does: trains what is not done yet, then reports.
 
     Args:
-      config: the study, usually `dataclasses.replace(PRESETS[name], ...)`.
+      config: the study, usually `PRESETS[name].replace(...)`.
+      devices: to divide each batch among; None: every one of every process.
+      after_epoch: is called with a run's settings and an epoch's figures, once these are in its
+        metrics.jsonl, before its checkpoint is written.
 
     Returns:
-      The report; its files are in the folder `config.output`.
+      The report; its files are in the study's folder, `config.execution.output`.
 
     Raises:
       InputError: if a setting makes no sense, JAX is set up for other numbers, or the folder
@@ -44,124 +58,176 @@ def run_study(config: Config) -> Report:
     """
     check(config)
     backend.check_settings()
-    with multihost.together(config):
-        return _run_study(config)
+    if config.execution.has_workers:
+        jax.config.update("jax_platforms", "cpu")  # the GPUs are the workers'
+    with multihost.distributed_session(config.execution):
+        return _run_study(config, devices or backend.devices(), after_epoch or _nothing)
 
 
-def _run_study(config: Config) -> Report:
-    dataset = check_study(config)
-    here = environment(
-        devices=devices(),
-        parallel=config.parallel,
-        matmul_precision=matmul_precision(config),
-        convolution=cpu_convolution.choose(devices(), config.parallel),
-    )
-    study = Path(config.output)
-    all_runs = runs(config, dataset.fingerprint)
+def _run_study(config: Config, devices: Devices, after_epoch: AfterEpoch) -> Report:
+    dataset = check_study(config, devices)
+    study, epochs = Path(config.execution.output), config.run.epochs
+    runs = config.runs(dataset.fingerprint)
+    here = _environment(config, devices)  # before anything is written: it may fail
     with contextlib.ExitStack() as stack:
 
-        def begin() -> list[RunConfig]:
+        def begin() -> list[Task]:
             study.mkdir(parents=True, exist_ok=True)  # an impossible folder is known at once
             stack.enter_context(locked(study))
-            check_same_study(study, all_runs)  # again: another process may have been here
-            return [run for run in all_runs if not RunFolder(study / run.name).is_finished]
+            check_same_study(study, runs)  # again: another process may have been here
+            tasks = map(Task, runs, places(study, runs))
+            return [task for task in tasks if not task.folder.is_finished]
 
         todo = multihost.from_first(begin)
-        display = Display(len(todo) * config.epochs, quiet=not multihost.is_first())
-        with display:
+        with Display(len(todo) * epochs, quiet=not multihost.is_first()) as display:
             display.say(
-                f"{study}: {len(all_runs)} runs of {config.epochs} epochs, "
-                f"{len(all_runs) - len(todo)} of them done"
+                f"{study}: {len(runs)} runs of {epochs} epochs, "
+                f"{len(runs) - len(todo)} of them done"
             )
             if todo:
-                with jax.default_matmul_precision(matmul_precision(config)):
-                    _train(config, todo, dataset, here, display)
+                _describe(config, dataset, display)
+                if config.execution.has_workers:
+                    train_on_workers(config, todo, work, display)
+                else:
+                    _train_here(config, dataset, devices, here, todo, display, after_epoch)
         return multihost.from_first(lambda: build_report(study))
 
 
-def check_study(config: Config) -> Dataset:
+def _train_here(
+    config: Config,
+    dataset: Dataset,
+    devices: Devices,
+    here: dict[str, Any],
+    todo: Sequence[Task],
+    display: Display,
+    after_epoch: AfterEpoch,
+) -> None:
+    """Trains the runs one after the other in this process, and in others that do the same."""
+    execution = config.execution
+    trainer = Trainer(
+        dataset, devices=devices, parallel=execution.parallel, between_steps=signals.check
+    )
+    with jax.default_matmul_precision(matmul_precision(config)):
+        _warn_of_days(trainer, todo, dataset, display)
+        for run, folder in todo:
+            train_run(trainer, run, folder, here, execution, display, after_epoch)
+
+
+_trainers: dict[str, Trainer] = {}  # of a worker: it gets many runs of a study
+
+
+def work(config: Config, run: RunConfig, folder: RunFolder) -> None:
+    """Trains one run: a task of train/study/workers.py."""
+    devices = backend.devices()
+    key = repr((run.shared, vars(config.execution)))
+    if key not in _trainers:
+        _trainers.clear()
+        _trainers[key] = Trainer(
+            load_data(config), devices=devices, parallel=config.execution.parallel
+        )
+    here = _environment(config, devices) | {"worker": f"process {os.getpid()}"}
+    display = Display(run.epochs, quiet=True)
+    with jax.default_matmul_precision(matmul_precision(config)):
+        train_run(
+            _trainers[key],
+            run,
+            folder,
+            here,
+            config.execution,
+            display,
+            lambda _run, _metrics: None,
+        )
+
+
+def _nothing(_run: RunConfig, _metrics: dict[str, Any]) -> None:
+    pass
+
+
+def _environment(config: Config, devices: Devices) -> dict[str, Any]:
+    parallel = config.execution.parallel
+    return environment(
+        devices=devices,
+        parallel=parallel,
+        matmul_precision=matmul_precision(config),
+        convolution=cpu_convolution.choose(devices, parallel),
+    )
+
+
+def check_study(config: Config, devices: Devices | None = None) -> Dataset:
     """Finds whatever makes a study impossible, without writing; returns its data.
 
     Raises:
       InputError: if a setting makes no sense, or the folder holds something else.
     """
     check(config)
-    cpu_convolution.choose(devices(), config.parallel)
-    dataset = multihost.everywhere(
-        lambda: load(
-            config.dataset,
-            data_dir=config.data_dir,
-            unverified_archive=config.unverified_archive,
-            train_examples=config.train_examples,
-            validation_examples=config.validation_examples,
-        )
-    )
-    shared = {name: value for name, value in vars(config).items() if name not in _OWN}
-    known_by = {"dataset": dataset_identity(config.dataset), "data": dataset.fingerprint}
-    multihost.check_alike(shared | known_by)
-    check_batch_size(config, dataset)
-    all_runs = runs(config, dataset.fingerprint)
-    multihost.from_first(lambda: check_same_study(Path(config.output), all_runs))
+    devices = devices or backend.devices()
+    cpu_convolution.choose(devices, config.execution.parallel)
+    dataset = multihost.everywhere(functools.partial(load_data, config))
+    settings = {
+        name: value
+        for part in (config.run, config.study, config.execution)
+        for name, value in vars(part).items()
+        if name not in _OWN
+    }
+    known_by = {"dataset": dataset_identity(config.run.dataset), "data": dataset.fingerprint}
+    multihost.check_alike(settings | known_by)
+    check_batches(config, dataset, devices)
+    check_arms(dataset, config.run.model, config.study.arms)
+    runs = config.runs(dataset.fingerprint)
+    multihost.from_first(lambda: check_same_study(Path(config.execution.output), runs))
     return dataset
 
 
-def check_batch_size(config: Config, dataset: Dataset) -> None:
+def load_data(config: Config) -> Dataset:
+    """A study's data."""
+    return load(
+        config.run.dataset,
+        data_dir=config.execution.data_dir,
+        unverified_archive=config.execution.unverified_archive,
+        train_examples=config.run.train_examples,
+        validation_examples=config.run.validation_examples,
+    )
+
+
+def check_batches(config: Config, dataset: Dataset, devices: Devices) -> None:
     """Raises `InputError` if an epoch has not one whole batch, or a device has no whole share.
 
     Also if a BatchNorm layer would have one value a channel.
     """
-    count = len(devices())
-    if config.batch_size % count:
+    batch_size = config.run.batch_size
+    if batch_size % len(devices):
         raise InputError(
-            f"batch_size: {config.batch_size} is not a multiple of {count}, the number of devices"
+            f"batch_size: {batch_size} is not a multiple of {len(devices)}, the number of devices"
         )
-    if config.batch_size > len(dataset.train):
+    if batch_size > len(dataset.train):
         raise InputError(
-            f"batch_size: {config.batch_size} is more than the {len(dataset.train)} examples "
-            "to train on"
+            f"batch_size: {batch_size} is more than the {len(dataset.train)} examples to train on"
         )
-    check_batch_norm(dataset, config.model, config.batch_size)
+    check_batch_norm(dataset, config.run.model, batch_size)
 
 
 def matmul_precision(config: Config) -> str:
     """How float32 products are taken: whole, unless a GPU may use TensorFloat-32."""
-    return "tensorfloat32" if config.tf32 else "float32"
+    return "tensorfloat32" if config.run.tf32 else "float32"
 
 
-def _train(
-    config: Config,
-    todo: list[RunConfig],
-    dataset: Dataset,
-    here: dict[str, Any],
-    display: Display,
-) -> None:
+def _describe(config: Config, dataset: Dataset, display: Display) -> None:
     display.say(
-        f"{config.model} on {config.dataset}: {len(dataset.train)} examples to train on, "
+        f"{config.run.model} on {config.run.dataset}: {len(dataset.train)} examples to train on, "
         f"{len(dataset.evaluation)} for {dataset.evaluation_name}"
     )
-    for line in known_faults(config.optimizers):
+    for line in known_faults([arm.optimizer for arm in config.study.arms]):
         display.say(f"warning: {line}")
-    trainer = Trainer(dataset, config.model, config.dtype, config.parallel)
-    seconds = trainer.step_seconds(todo[0])
-    steps = len(dataset.train) // config.batch_size * config.epochs * len(todo)
+
+
+def _warn_of_days(
+    trainer: Trainer, todo: Sequence[Task], dataset: Dataset, display: Display
+) -> None:
+    run = todo[0].run
+    seconds = trainer.step_seconds(run)
+    steps = len(dataset.train) // run.batch_size * run.epochs * len(todo)
     if seconds * steps > DAY:
         display.say(
             f"this will take about {seconds * steps / DAY:.1f} days on this machine: "
             f"{steps} steps of {seconds:.2g} s"
         )
-    for run in todo:
-        folder = RunFolder(Path(config.output) / run.name)
-        multihost.from_first(functools.partial(folder.start, run, here))
-        result = trainer.run(
-            run,
-            folder,
-            display,
-            checkpoint_every=config.checkpoint_every,
-            tensorboard=config.tensorboard,
-        )
-        if result["status"] == "diverged":
-            display.skip(run.epochs - result["epoch"])
-            display.say(
-                f"{run.name} diverged: the loss was not finite at step {result['step']}, "
-                f"epoch {result['epoch']}"
-            )

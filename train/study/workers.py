@@ -1,0 +1,186 @@
+"""A study's runs on many workers, by Dask's distributed scheduler: on this machine, or a cluster.
+
+A task is one run in the study's folder, which all workers share. Each run has a lock of its own,
+and goes on from its last checkpoint: when a worker dies, another takes its run. What is shown is
+read from the runs' metrics, so that nothing travels but settings.
+"""
+
+import contextlib
+import importlib
+import logging
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from train.common import signals
+from train.common.errors import InputError, first_line
+from train.common.progress import Display
+from train.runs.settings import RunConfig
+from train.runs.store import RunFolder
+from train.study.config import Config
+
+if TYPE_CHECKING:
+    import distributed
+
+_POLL = 0.2  # seconds
+_TO_CONNECT = 30  # seconds
+_WORKERS = "RSGDM_WORKERS"  # of this machine, among whom its cores are shared
+
+
+class Task(NamedTuple):
+    """A run, and where its files are."""
+
+    run: RunConfig
+    folder: RunFolder
+
+
+def train_on_workers(
+    config: Config, todo: Sequence[Task], work: Callable[..., Any], display: Display
+) -> None:
+    """Calls `work(config, run, folder)` for each task, on one worker or another; waits for all.
+
+    Raises:
+      InputError: of a task; or if there are no workers, or a run lost too many of them.
+    """
+    with _client(config, len(todo)) as client:
+        futures = {
+            client.submit(work, config, *task, key=f"{task.folder.path}", pure=False): task
+            for task in todo
+        }
+        shown = [_Progress(task, display) for task in todo]
+        left = set(futures)
+        with signals.listening():
+            while left:
+                _check_signals()
+                for each in shown:
+                    each.show()
+                for future in [future for future in left if future.done()]:
+                    left.remove(future)
+                    _raise_error(future, futures[future])
+                time.sleep(_POLL)
+        for each in shown:
+            each.show()
+
+
+def dask_setup(worker: Any) -> None:
+    """Gives a worker its share of this machine before it uses JAX: Dask calls this.
+
+    Its share of the cores, or one GPU. Of a cluster's worker only its settings of JAX are ours.
+    """
+    count = int(os.environ.get(_WORKERS, "0"))
+    if count:
+        gpus = _gpus()
+        if gpus:
+            os.environ["CUDA_VISIBLE_DEVICES"] = gpus[worker.name % len(gpus)]
+        else:
+            cores = sorted(os.sched_getaffinity(0))
+            os.sched_setaffinity(0, cores[worker.name % len(cores) :: count])
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    importlib.import_module("train.engine.backend").configure()
+
+
+def count_of(workers: str | None, runs: int) -> int:
+    """How many workers an option asks for, at most one a run; 0 for none.
+
+    `auto` is one for each GPU, or each core.
+
+    Raises:
+      InputError: if there are more workers than runs.
+    """
+    if workers is None:
+        return 0
+    if workers == "auto":
+        return min(runs, len(_gpus()) or len(os.sched_getaffinity(0)))
+    if int(workers) > runs:
+        raise InputError(f"workers: {workers} are more than the {runs} runs that are left")
+    return int(workers)
+
+
+class _Progress:
+    """Shows a run's epochs as its metrics.jsonl grows."""
+
+    def __init__(self, task: Task, display: Display):
+        self._run, self._folder, self._display = task.run, task.folder, display
+        self._epochs = 0
+
+    def show(self) -> None:
+        last = self._folder.last_epoch()
+        if last is not None and last["epoch"] != self._epochs:
+            self._epochs = last["epoch"]
+            self._display.epoch(self._folder.path.name, last, self._run.epochs)
+
+
+@contextlib.contextmanager
+def _client(config: Config, runs: int) -> "Iterator[distributed.Client]":
+    import distributed  # imported where asked for: it takes a second
+
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # we tell what matters
+    address = config.execution.cluster
+    if address is not None:
+        try:
+            client = distributed.Client(address, timeout=_TO_CONNECT)
+        except (OSError, ValueError, TimeoutError) as error:
+            raise InputError(f"cluster: {address!r}: {first_line(error)}") from None
+        with client:
+            if not client.scheduler_info()["workers"]:
+                raise InputError(f"cluster: {address!r} has no workers")
+            yield client
+        return
+    count = count_of(config.execution.workers, runs)
+    scratch = Path(tempfile.mkdtemp(prefix="rsgdm-workers-"))
+    with signals.cleaned_up(lambda: shutil.rmtree(scratch, ignore_errors=True)):
+        compiled = {
+            "JAX_COMPILATION_CACHE_DIR": str(scratch / "compiled"),
+            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.1",
+        }
+        given = {name: os.environ[name] for name in compiled if name in os.environ}
+        cluster = distributed.LocalCluster(
+            n_workers=count,
+            threads_per_worker=1,
+            processes=True,
+            memory_limit=None,
+            dashboard_address=None,
+            local_directory=str(scratch),
+            preload="train.study.workers",
+            env={**compiled, **given, _WORKERS: str(count)},
+            silence_logs=logging.CRITICAL,
+        )
+        with cluster, distributed.Client(cluster) as client:
+            yield client
+
+
+def _check_signals() -> None:
+    try:
+        signals.check()
+    except signals.Interrupted as stop:
+        stop.at_once = True  # the workers end with their parent; waiting for them takes long
+        raise
+
+
+def _raise_error(future: Any, task: Task) -> None:
+    error = future.exception()
+    if error is None:
+        return
+    if isinstance(error, InputError | OSError):
+        raise error
+    import distributed
+
+    if isinstance(error, distributed.KilledWorker):
+        raise InputError(
+            f"{task.folder.path.name}: its worker died again and again: of too little memory? The "
+            "same command goes on"
+        )
+    raise error
+
+
+def _gpus() -> list[str]:
+    """The GPUs that CUDA may use here, found without starting it."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return [gpu for gpu in visible.split(",") if gpu]
+    folder = Path("/proc/driver/nvidia/gpus")
+    return [str(k) for k, _ in enumerate(folder.iterdir())] if folder.is_dir() else []
