@@ -12,17 +12,17 @@ from tests.train.documents import same_drawing, same_text, shown_by
 from tests.train.made_up import write_run
 from train.common import entrypoint
 from train.common.errors import InputError
+from train.report.documents import make
+from train.report.documents.figures import Gallery
+from train.report.documents.make import renewed
+from train.report.documents.results import Results
 from train.report.drawing import Figure, drawing, drawn
+from train.report.rates import best_rates
 from train.study.presets import PRESETS
-from train.tune import best_rates
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "docs"))
 import make_figures  # noqa: E402
-import make_results  # noqa: E402
-from make_results import renewed  # noqa: E402
-from result_figures import Gallery  # noqa: E402
-from result_files import Results  # noqa: E402
 
 MARKED = "# Title\n\n<!-- results: {} -->\nold text\n<!-- end of results -->\n\nThe end.\n"
 
@@ -67,7 +67,7 @@ def test_documents_are_what_the_results_say(committed):
     for name, text in texts.items():
         written = (ROOT / name).read_text(encoding="utf-8")
         assert same_text(written, text), f"{name}: run `make results`"
-    files = {path.stem: path for path in (ROOT / make_results.FIGURES).iterdir()}
+    files = {path.stem: path for path in (ROOT / make.FIGURES).iterdir()}
     assert files.keys() == gallery.figures.keys(), "run `make results`"
     for name, shown in _shown(gallery).items():
         assert same_drawing(shown_by(files[name]), shown), f"{name}: run `make results`"
@@ -100,9 +100,9 @@ def test_the_preset_has_the_best_rates_of_the_grid(committed):
 
 
 def test_documents_show_every_block_but_what_they_need_not():
-    texts = [(ROOT / name).read_text(encoding="utf-8") for name in make_results.DOCUMENTS]
+    texts = [(ROOT / name).read_text(encoding="utf-8") for name in make.DOCUMENTS]
     shown = re.findall(r"<!-- results: (.+?) -->", "".join(texts))
-    assert set(shown) == set(make_results.BLOCKS)
+    assert set(shown) == set(make.BLOCKS)
 
 
 def test_studies_become_tables_verdicts_and_figures(tmp_path, checkout):
@@ -114,7 +114,7 @@ def test_studies_become_tables_verdicts_and_figures(tmp_path, checkout):
         folder = results / "tuning" / "digits" / f"rate-{rate}"
         _study(folder, seeds=range(2), learning_rate=rate, validation_examples=50)
     (results / "empty" / "sgdm-seed0").mkdir(parents=True)
-    make_results.make_results(results, checkout)  # the one test that writes all of it
+    make.make_results(results, checkout)  # the one test that writes all of it
     readme = (checkout / "README.md").read_text()
     assert readme.startswith("# Title\n\n<!-- results: summary -->\n| study | optimizer |")
     assert readme.endswith("<!-- end of results -->\n\nThe end.\n")
@@ -224,9 +224,9 @@ def test_an_unknown_block_is_one_line_and_writes_nothing(tmp_path, checkout, mon
     document.write_text(MARKED.format("surprises"))
     before = document.read_text()
     monkeypatch.setattr(sys, "argv", ["make_results.py", str(tmp_path), str(checkout)])
-    assert entrypoint.outcome("make_results.py", make_results.main) == 2
+    assert entrypoint.outcome("make_results.py", make.main) == 2
     said = capsys.readouterr().err
     assert "results.md: block 'surprises' is unknown; allowed: summary, studies" in said
     assert said.count("\n") == 1
     assert document.read_text() == before
-    assert not (checkout / make_results.FIGURES).exists()
+    assert not (checkout / make.FIGURES).exists()

@@ -1,11 +1,10 @@
 """What a measurement inside of training is made of: options, single steps, one file a run.
 
-FOLDER/OPTIMIZER-seedK.json   settings  environment  and what was measured
+FOLDER/OPTIMIZER-seedK.json   see train/runs/measurements.py
 """
 
 import dataclasses
 import functools
-import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -32,7 +31,10 @@ from train.engine.steps import (
     epoch_order,
 )
 from train.runs.environment import environment
+from train.runs.folders import difference_of
+from train.runs.formats import FORMAT
 from train.runs.lock import locked
+from train.runs.measurements import Numbers, read_numbers
 from train.runs.settings import RunConfig
 from train.runs.store import write_json
 from train.study.cli import parse
@@ -40,7 +42,6 @@ from train.study.presets import Config, runs
 from train.study.runner import check_batch_size, matmul_precision
 from train.study.validation import check
 
-Numbers = dict[str, Any]
 Step = Callable[[TrainState, Keys], TrainState]
 
 # Options of train/cifar.py that say how a study is kept or divided, not what a run is.
@@ -169,6 +170,7 @@ def measure_all(name: str, config: Config, measurement: Measurement) -> None:
                 continue
             start = time.perf_counter()
             numbers: Numbers = {
+                "format": FORMAT,
                 "measurement": name,
                 "settings": dataclasses.asdict(run),
                 "environment": here,
@@ -180,35 +182,19 @@ def measure_all(name: str, config: Config, measurement: Measurement) -> None:
 
 def _check_folder(folder: Path, name: str, all_runs: list[RunConfig]) -> None:
     """Raises `InputError` unless the folder holds runs like these, measured in this way."""
-    wanted = {run.optimizer: dataclasses.asdict(run) for run in all_runs}
+    wanted = {run.optimizer: run for run in all_runs}
     if not folder.is_dir():
         raise InputError(f"--output: {folder} is a file")
     for path in sorted(folder.iterdir()):
         if path.name.startswith("."):
             continue
-        found = read_numbers(path, name)["settings"]
-        ours = wanted.get(found["optimizer"])
-        for setting, value in found.items():
-            if ours and setting != "seed" and value != ours.get(setting):
-                raise InputError(
-                    f"--output: {path} was measured with {setting} {value!r}, not "
-                    f"{ours.get(setting)!r}; choose another folder"
-                )
-
-
-def read_numbers(path: Path, name: str) -> Numbers:
-    """What a measurement wrote.
-
-    Raises:
-      InputError: if it is another file, or damaged.
-    """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        content = None
-    if not isinstance(content, dict) or content.get("measurement") != name:
-        raise InputError(f"{path}: is no {name} measurement, or damaged; choose another folder")
-    return content
+        found = RunConfig(**read_numbers(path, name)["settings"])
+        difference = difference_of(found, wanted.get(found.optimizer, found))
+        if difference:
+            raise InputError(
+                f"--output: {path} was measured with {difference[0]} {difference[1]!r}, not "
+                f"{difference[2]!r}; choose another folder"
+            )
 
 
 def significant(value: float) -> float:

@@ -4,12 +4,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from train.experiments import bias_variance, nesterov_distance
-from train.experiments.measurement import Numbers, read_numbers
 from train.report.merge import Merged, merge
 from train.report.tables import StudyTable, tabulate
 from train.report.verdict import MARGIN_POINTS
-from train.runs.formats import SETTINGS, checked
+from train.runs.measurements import BIAS_VARIANCE, NESTEROV_DISTANCE, Numbers, read_numbers
 
 _ENVIRONMENT = {
     "platform": "{}",
@@ -63,16 +61,15 @@ class Results:
                 rates[float(path.name.removeprefix("rate-"))] = Study(path)
             else:
                 self.studies[name] = Study(path)
-        self.straying = _measured(folder, nesterov_distance.NAME)
-        self.correction = _measured(folder, bias_variance.NAME)
+        self.nesterov_distance = _measured(folder, NESTEROV_DISTANCE)
+        self.bias_variance = _measured(folder, BIAS_VARIANCE)
 
 
 def _measured(folder: Path, name: str) -> dict[str, list[Numbers]]:
     found: dict[str, list[Numbers]] = {}
     for path in sorted((folder / name).rglob("*.json")):
-        numbers = read_numbers(path, name)
-        numbers["settings"] = checked(f"{path}, settings", numbers["settings"], SETTINGS)
-        found.setdefault(path.parent.relative_to(folder).as_posix(), []).append(numbers)
+        by_folder = found.setdefault(path.parent.relative_to(folder).as_posix(), [])
+        by_folder.append(read_numbers(path, name))
     return found
 
 

@@ -1,7 +1,7 @@
 """Writes what README.md and docs/results.md take from results/: tables, verdicts, figures.
 
 make results
-python docs/make_results.py [RESULTS [CHECKOUT]]
+python tools/make_results.py [RESULTS [CHECKOUT]]
 
 The text between `<!-- results: BLOCK -->` and `<!-- end of results -->` is replaced, the rest left
 alone; the figures are in docs/figures/results/. Blocks show whatever lies in RESULTS:
@@ -18,12 +18,10 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from result_blocks import BLOCKS
-from result_figures import Gallery
-from result_files import Results
-
-from train.common import entrypoint
 from train.common.errors import InputError
+from train.report.documents.blocks import BLOCKS
+from train.report.documents.figures import Gallery
+from train.report.documents.results import Results
 from train.runs.store import write_bytes
 
 DOCUMENTS = ("README.md", "docs/results.md")
@@ -70,11 +68,7 @@ def renewed(results: Results, checkout: Path) -> tuple[dict[str, str], Gallery]:
 
 def main() -> int:
     """Renews the checkout's documents; returns the exit status."""
-    root = Path(__file__).parents[1]
+    root = Path(__file__).parents[3]
     results, checkout = (*map(Path, sys.argv[1:]), *(root / "results", root)[len(sys.argv) - 1 :])
     make_results(results, checkout)
     return 0
-
-
-if __name__ == "__main__":
-    entrypoint.run("make_results.py", main)

@@ -1,16 +1,16 @@
-"""The tables of what was measured inside of training: straying and correction."""
+"""The tables of what train/experiments/ measured inside of training."""
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
-import result_figures as figures
-from result_figures import Gallery
-from result_files import measured_on
 
-from train.experiments.measurement import Numbers
+from train.report.documents import figures
+from train.report.documents.figures import Gallery
+from train.report.documents.results import measured_on
 from train.report.tables import markdown_table, title_of
+from train.runs.measurements import Numbers
 from train.runs.settings import RunConfig
 
 _STEPS = (1, 10, 50)  # and the last one
@@ -30,7 +30,7 @@ _EXPLAINED = (
 )
 
 
-def straying(name: str, runs: Sequence[Numbers], gallery: Gallery) -> str:
+def nesterov_distance(name: str, runs: Sequence[Numbers], gallery: Gallery) -> str:
     """How far each arm is from Nesterov momentum at some steps, and its last accuracy."""
     steps = runs[0]["step"]
     places = [steps.index(step) for step in _STEPS if step < steps[-1]] + [len(steps) - 1]
@@ -42,7 +42,7 @@ def straying(name: str, runs: Sequence[Numbers], gallery: Gallery) -> str:
 
     rows = [
         line(label, [run["distance"][arm] for run in runs], arm)
-        for arm, (label, *_) in figures.STRAYING.items()
+        for arm, (label, *_) in figures.ARMS.items()
     ]
     rows.append(
         line("the bound α·β·‖g₁‖", [np.divide(run["bound"], run["nesterov_norm"]) for run in runs])
@@ -52,7 +52,7 @@ def straying(name: str, runs: Sequence[Numbers], gallery: Gallery) -> str:
     figure = gallery.show(
         name.replace("/", "-"),
         "Distance to Nesterov's parameters against steps",
-        partial(figures.straying, runs),
+        partial(figures.nesterov_distance, runs),
     )
     note = (
         f"{_title(runs)}, rate α {runs[0]['learning_rate']:.3g}; {len(runs)} seeds. Distances to "
@@ -62,7 +62,7 @@ def straying(name: str, runs: Sequence[Numbers], gallery: Gallery) -> str:
     return f"### {name}\n\n{table}\n\n{note}\n{_where(runs)}\n\n{figure}"
 
 
-def correction(name: str, all_runs: Sequence[Numbers], gallery: Gallery) -> str:
+def bias_variance(name: str, all_runs: Sequence[Numbers], gallery: Gallery) -> str:
     """Bias and noise of m and n in phases of training, for each optimizer that drove it."""
     by_driver: dict[str, list[Numbers]] = {}
     for run in all_runs:
@@ -81,7 +81,7 @@ def correction(name: str, all_runs: Sequence[Numbers], gallery: Gallery) -> str:
             gallery.show(
                 f"{name.replace('/', '-')}-{driver}",
                 f"Bias and noise of m and n along a training by {driver}",
-                partial(figures.correction, runs, runs[0]["settings"]["decay"]),
+                partial(figures.bias_variance, runs, runs[0]["settings"]["decay"]),
             )
         )
     (replicas,) = {run["replicas"] for run in all_runs}

@@ -1,4 +1,4 @@
-"""The figures of what was measured: differences, learning curves, straying, correction."""
+"""The figures of the documents: differences, learning curves, what experiments measured."""
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -11,7 +11,7 @@ from train.report.figures import draw_curves
 from train.report.tables import StudyTable
 from train.runs.store import write_bytes
 
-STRAYING = {  # arm → label, colour, line
+ARMS = {  # arm → label, colour, line
     "pushed": ("nesterov, start moved by α·β·‖g₁‖ at random", "#56B4E9", (0, (1, 1))),
     "rsgdm": ("rsgdm", *STYLES["rsgdm"]),
     "sgdm": ("sgdm", *STYLES["sgdm"]),
@@ -55,10 +55,10 @@ def learning_curve(curves: Any, evaluation: str, what: str) -> Figure:
 def differences(tables: dict[str, StudyTable], baseline: str) -> Figure:
     """The paired differences of all studies, with their intervals, and the margin."""
     rows = [
-        (name, of.optimizer, 100 * np.array([of.accuracy.mean, of.accuracy.low, of.accuracy.high]))
+        (name, one.optimizer, 100 * np.array([accuracy.mean, accuracy.low, accuracy.high]))
         for name, table in tables.items()
-        for of in table.comparisons
-        if of.accuracy.low is not None
+        for one in table.comparisons
+        if (accuracy := one.accuracy).low is not None
     ]
     figure = Figure(figsize=(6.4, 0.9 + 0.3 * len(rows)), layout="constrained")
     axes = _axes(figure.add_subplot())
@@ -77,12 +77,12 @@ def differences(tables: dict[str, StudyTable], baseline: str) -> Figure:
     return figure
 
 
-def straying(runs: Sequence[Any]) -> Figure:
+def nesterov_distance(runs: Sequence[Any]) -> Figure:
     """Distance to Nesterov's parameters, one line a seed."""
     figure = Figure(figsize=(7.6, 4.6), layout="constrained")
     axes = _axes(figure.add_subplot())
     steps = np.array(runs[0]["step"])
-    for arm, (label, colour, dashes) in STRAYING.items():
+    for arm, (label, colour, dashes) in ARMS.items():
         distances = np.array([run["distance"][arm] for run in runs])
         lines = axes.plot(
             steps,
@@ -100,7 +100,7 @@ def straying(runs: Sequence[Any]) -> Figure:
     return figure
 
 
-def correction(runs: Sequence[Any], decay: float) -> Figure:
+def bias_variance(runs: Sequence[Any], decay: float) -> Figure:
     """Bias and noise of m and n in units of the gradient, root mean squares over the runs."""
     figure = Figure(figsize=(7.6, 4), layout="constrained")
     start, whole = (_axes(figure.add_subplot(1, 2, k)) for k in (1, 2))

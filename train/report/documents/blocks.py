@@ -4,17 +4,16 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-import result_figures as figures
-from result_epochs import CONTROL, last_epochs
-from result_figures import Gallery
-from result_files import Results, Study, measured_on
-from result_measurements import correction, straying
-
+from train.report.documents import experiments, figures
+from train.report.documents.figures import Gallery
+from train.report.documents.last_epochs import CONTROL, last_epochs
+from train.report.documents.results import Results, Study, measured_on
+from train.report.rates import rate_table
 from train.report.report import Report, curves
 from train.report.statistics import BASELINE, Difference
 from train.report.tables import difference_text, markdown_table, paired
 from train.report.verdict import PRIMARY
-from train.tune import rate_table
+from train.runs.measurements import BIAS_VARIANCE, NESTEROV_DISTANCE
 
 _NOTHING = "*Nothing has been run yet.*"
 
@@ -41,11 +40,14 @@ def summary(results: Results, gallery: Gallery) -> str:
 
 def _lines(name: str, study: Study) -> list[list[str]]:
     table = study.table
-    of_baseline = {cells[0]: cells[3] for cells in table.comparison_cells() if cells[1] != "loss"}
-    verdicts = {of.optimizer: f"{of.direction}; {of.size}" for of in table.comparisons}
+    differences = {cells[0]: cells[3] for cells in table.comparison_cells() if cells[1] != "loss"}
+    verdicts = {
+        comparison.optimizer: f"{comparison.direction}; {comparison.size}"
+        for comparison in table.comparisons
+    }
     ours = {row.optimizer for row in table.rows}  # the paper's lines are left out
     return [
-        [name, *cells[:4], of_baseline.get(cells[0], ""), verdicts.get(cells[0], "")]
+        [name, *cells[:4], differences.get(cells[0], ""), verdicts.get(cells[0], "")]
         for cells in table.cells()
         if cells[0] in ours
     ]
@@ -106,18 +108,16 @@ def _last_epochs(results: Results, _gallery: Gallery) -> str:
     return last_epochs(results.studies) if results.studies else _NOTHING
 
 
-def _straying(results: Results, gallery: Gallery) -> str:
-    return (
-        "\n\n".join(straying(name, runs, gallery) for name, runs in results.straying.items())
-        or _NOTHING
-    )
+def _nesterov_distance(results: Results, gallery: Gallery) -> str:
+    measured = results.nesterov_distance.items()
+    blocks = [experiments.nesterov_distance(name, runs, gallery) for name, runs in measured]
+    return "\n\n".join(blocks) or _NOTHING
 
 
-def _correction(results: Results, gallery: Gallery) -> str:
-    return (
-        "\n\n".join(correction(name, runs, gallery) for name, runs in results.correction.items())
-        or _NOTHING
-    )
+def _bias_variance(results: Results, gallery: Gallery) -> str:
+    measured = results.bias_variance.items()
+    blocks = [experiments.bias_variance(name, runs, gallery) for name, runs in measured]
+    return "\n\n".join(blocks) or _NOTHING
 
 
 # Name in the documents → its text.
@@ -126,6 +126,6 @@ BLOCKS: dict[str, Callable[[Results, Gallery], str]] = {
     "studies": studies,
     "last epochs": _last_epochs,
     "tuning": tuning,
-    "straying": _straying,
-    "correction": _correction,
+    NESTEROV_DISTANCE: _nesterov_distance,
+    BIAS_VARIANCE: _bias_variance,
 }

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
-from result_files import Study
 
+from train.report.documents.results import Study
 from train.report.statistics import BASELINE, Difference
 from train.report.tables import difference_text, markdown_table
 from train.report.verdict import PRIMARY
@@ -63,7 +63,7 @@ def _accuracies(study: Study, first: int) -> dict[str, Accuracies]:
 
 def _comparisons(study: Study) -> Iterator[tuple[str, str]]:
     """All with the baseline, and RSGDM with Nesterov momentum where both had one rate."""
-    yield from ((of.optimizer, BASELINE) for of in study.table.comparisons)
+    yield from ((comparison.optimizer, BASELINE) for comparison in study.table.comparisons)
     if study.share_rate(PRIMARY, CONTROL):
         yield PRIMARY, CONTROL
 
@@ -71,7 +71,7 @@ def _comparisons(study: Study) -> Iterator[tuple[str, str]]:
 def _swing(accuracies: Accuracies) -> str:
     if not accuracies:
         return "none"
-    spans = [100 * np.ptp(of_run) for of_run in accuracies.values()]
+    spans = [100 * np.ptp(by_epoch) for by_epoch in accuracies.values()]
     return f"{np.mean(spans):.2f} ({np.max(spans):.2f})"
 
 
@@ -82,5 +82,5 @@ def _differences(one: Accuracies, other: Accuracies) -> list[str]:
     # Rounded as `paired_differences` does, so that the last epoch reads as in the other tables.
     paired = np.round([one[seed] - other[seed] for seed in seeds], 12)
     by_epoch = ", ".join(f"{100 * np.mean(after):+.2f}" for after in paired.T)
-    of_mean = Difference.of(np.round(np.mean(paired, axis=1), 12))
-    return [by_epoch, difference_text(of_mean, 100, 2)]
+    means = np.round(np.asarray(np.mean(paired, axis=1)), 12)
+    return [by_epoch, difference_text(Difference.of(means), 100, 2)]
