@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from train.common.arguments import number
 from train.report.merge import Merged, merge
 from train.report.tables import StudyTable, tabulate
 from train.report.verdict import MARGIN_POINTS
@@ -20,11 +21,11 @@ _ENVIRONMENT = {
 
 
 class Study:
-    """The finished runs of one folder."""
+    """The finished runs of one study, in a folder or packed."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, path: Path):
         self.merged: Merged
-        (self.merged,) = merge([folder])
+        (self.merged,) = merge([path])
         self.table: StudyTable = tabulate(self.merged, MARGIN_POINTS, name_folders=False)
 
     def share_rate(self, one: str, other: str) -> bool:
@@ -48,29 +49,28 @@ class Study:
 
 
 class Results:
-    """Everything under results/, by the name of its folder."""
+    """Everything under results/, by its place there; train/report/documents/make.py lists it.
+
+    Raises:
+      InputError: if a file is none of these, or cannot be read.
+    """
 
     def __init__(self, folder: Path):
         self.studies: dict[str, Study] = {}
         self.tuning: dict[str, dict[float, Study]] = {}
-        # A study none of whose runs has ended is not there yet.
-        for path in sorted({path.parents[1] for path in folder.rglob("result.json")}):
-            name = path.relative_to(folder).as_posix()
-            if name.startswith("tuning/"):
-                rates = self.tuning.setdefault(Path(name).parent.as_posix(), {})
-                rates[float(path.name.removeprefix("rate-"))] = Study(path)
+        self.nesterov_distance: dict[str, list[Numbers]] = {}
+        self.bias_variance: dict[str, list[Numbers]] = {}
+        measured = {NESTEROV_DISTANCE: self.nesterov_distance, BIAS_VARIANCE: self.bias_variance}
+        for path in sorted(folder.rglob("*.json")):
+            place = path.relative_to(folder)
+            parent, (kind, *_) = place.parent.as_posix(), place.parts
+            if kind in measured:
+                measured[kind].setdefault(parent, []).append(read_numbers(path, kind))
+            elif kind == "tuning":
+                rate = number(f"{path}, rate", path.stem.removeprefix("rate-"))
+                self.tuning.setdefault(parent, {})[rate] = Study(path)
             else:
-                self.studies[name] = Study(path)
-        self.nesterov_distance = _measured(folder, NESTEROV_DISTANCE)
-        self.bias_variance = _measured(folder, BIAS_VARIANCE)
-
-
-def _measured(folder: Path, name: str) -> dict[str, list[Numbers]]:
-    found: dict[str, list[Numbers]] = {}
-    for path in sorted((folder / name).rglob("*.json")):
-        by_folder = found.setdefault(path.parent.relative_to(folder).as_posix(), [])
-        by_folder.append(read_numbers(path, name))
-    return found
+                self.studies[place.with_suffix("").as_posix()] = Study(path)
 
 
 def measured_on(environments: Iterable[dict[str, Any]]) -> str:
