@@ -71,7 +71,7 @@ notebook: $(VENV)/installed-dev
 	$(VENV)/bin/jupyter-execute --timeout=300 colab/rsgdm_demo.ipynb
 
 results: $(VENV)/installed-train
-	$(RUN) docs/make_results.py
+	$(RUN) tools/make_results.py
 
 # On a quiet machine, about 20 minutes. QUICK=--quick: only whether they run.
 QUICK ?=

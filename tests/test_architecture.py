@@ -30,6 +30,9 @@ def test_the_drawing_is_todays():
 
 
 def test_a_report_needs_no_jax():
-    code = "import sys; sys.modules['jax'] = None; import train.report.report"
+    code = (
+        "import sys; sys.modules['jax'] = None; import train.report.report; "
+        "import train.report.documents.make"
+    )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

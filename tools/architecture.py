@@ -21,10 +21,10 @@ ROOMS = {
     "experiments": "measurements inside of training, checks of a GPU, collectives",
     "study": "options, presets, validation; one study from its settings to its report",
     "engine": "training steps, epochs, optimizers, devices and hosts",
-    "report": "statistics, verdicts, tables, figures, merging of studies",
+    "report": "statistics, verdicts, tables, figures, merging of studies, documents",
     "models": "networks and their convolutions",
     "data": "sources, formats, sampling, augmentation",
-    "runs": "a run's settings and files: store, checkpoints, lock, environment",
+    "runs": "settings and files of runs: store, checkpoints, lock, environment, measurements",
     "common": "errors, start and end of programs, terminal",
     "rsgdm_optax": "the library",
 }

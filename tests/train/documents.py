@@ -12,6 +12,10 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+_WORDS = (
+    *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"),
+    *("eleven", "twelve"),
+)
 # Not the parts of a version or a name.
 _NUMBER = re.compile(r"((?<![\w.])[+−-]?\d+(?:\.\d+)?(?:e[+-]?\d+)?(?!\w|\.\d))")
 
@@ -22,13 +26,31 @@ def same_text(one: str, other: str) -> bool:
     return ours[::2] == theirs[::2] and all(map(_same_number, ours[1::2], theirs[1::2]))
 
 
-def says(text: str, sentence: str) -> bool:
-    """Whether a text has a sentence, up to its numbers' last digits."""
-    number = r"[+−-]?\d+(?:\.\d+)?(?:e[+-]?\d+)?"
-    parts = _NUMBER.split(sentence)
-    pattern = f"({number})".join(map(re.escape, parts[::2]))
-    found = re.finditer(pattern, text)
-    return any(all(map(_same_number, parts[1::2], match.groups())) for match in found)
+def paragraph(text: str, phrase: str) -> str:
+    """The one paragraph or list item of a Markdown text that has a phrase, on one line.
+
+    What `make results` writes is left out.
+    """
+    prose = re.sub(r"<!-- results: .*?<!-- end of results -->", "", text, flags=re.S)
+    parts = [" ".join(part.split()) for part in re.split(r"\n\n|\n(?=- |\d+\. )", prose)]
+    (found,) = (part for part in parts if phrase in part)
+    return found
+
+
+def shows(text: str, value: float, digits: int) -> bool:
+    """Whether one of a text's numbers is the value, rounded to so many decimal places.
+
+    A count, an int, may stand there as a word. A half may have been rounded to either side.
+    """
+    if isinstance(value, int):
+        words = [_WORDS.index(word) for word in text.lower().split() if word in _WORDS]
+        return value in words or f"{value}" in _NUMBER.findall(text)
+    numbers = (Decimal(number.replace("−", "-")) for number in _NUMBER.findall(text))
+    tolerance = 0.5 * 10**-digits + 1e-12  # some ulps of what it was computed from, up to 100
+    return any(
+        number.as_tuple().exponent == -digits and abs(float(number) - value) <= tolerance
+        for number in numbers
+    )
 
 
 def _same_number(one: str, other: str) -> bool:

@@ -1,7 +1,6 @@
 """The numbers in the text of docs/results.md, outside its tables, from the runs themselves.
 
-Each sentence is put together here from metrics.jsonl and must stand in the document, up to the
-last digits of its numbers.
+Each is computed here and must be among the numbers of its paragraph, which is found by a phrase.
 """
 
 import json
@@ -11,24 +10,20 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from tests.train.documents import says
+from tests.train.documents import paragraph, shows
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "results"
-TEXT = " ".join((ROOT / "docs" / "results.md").read_text(encoding="utf-8").split())
+TEXT = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
 
 
-def _measured(folder, optimizer, key="test_accuracy"):
+def _measured(study, optimizer, key="test_accuracy"):
     """A row a seed, a column an epoch; accuracies in points."""
-    runs = sorted(
-        (RESULTS / folder).glob(f"{optimizer}-seed*"),
-        key=lambda run: int(run.name.split("seed")[1]),
-    )
-    rows = [
-        [json.loads(line)[key] for line in (run / "metrics.jsonl").read_text().splitlines()]
-        for run in runs
-    ]
-    return np.array(rows) * (100 if key.endswith("accuracy") else 1)
+    packed = json.loads((RESULTS / f"{study}.json").read_text())
+    runs = [run for run in packed["runs"] if run["settings"]["optimizer"] == optimizer]
+    runs.sort(key=lambda run: run["settings"]["seed"])
+    rows = np.array([run["metrics"][key] for run in runs])
+    return rows * (100 if key.endswith("accuracy") else 1)
 
 
 def _fashion(study, one, other, key="test_accuracy"):
@@ -37,23 +32,22 @@ def _fashion(study, one, other, key="test_accuracy"):
     return _measured(folder, one, key) - _measured(folder, other, key)
 
 
-def _signed(value):
-    return f"{value:+.2f}".replace("-", "−")
-
-
 def _interval(differences):
-    """Mean [95 %], by Student's t."""
+    """Mean and ends of the 95 % interval, by Student's t."""
     low, high = stats.ttest_1samp(differences, 0).confidence_interval(0.95)
-    return f"{_signed(np.mean(differences))} [{_signed(low)}, {_signed(high)}]"
+    return differences.mean(), low, high
 
 
-def _says(sentence):
-    assert says(TEXT, sentence), sentence
+def _shows(phrase, *values, digits=2):
+    """The paragraph with the phrase has all of the values; counts are ints."""
+    text = paragraph(TEXT, phrase)
+    for value in values:
+        assert shows(text, value, digits), f"no {value} in: {text}"
 
 
 def test_digits_without_the_seeds_known_before_the_plan():
     pairs = (_measured("digits/tuned", "rsgdm") - _measured("digits/tuned", "sgdm"))[5:, -1]
-    _says(f"that lacks them; {len(pairs)} pairs) rsgdm − sgdm is {_interval(pairs)}, and all")
+    _shows("the demo's seeds", len(pairs), *_interval(pairs))
 
 
 def test_the_end_of_the_grid():
@@ -62,33 +56,42 @@ def test_the_end_of_the_grid():
         for name in ("sgdm", "rsgdm", "nesterov")
     }
     assert ends["sgdm"].min() > 90
-    assert [len(of) for of in ends.values()] == [5, 5, 5]
-    assert [int((ends[name] < 45).sum()) for name in ("rsgdm", "nesterov")] == [4, 4]
-    _says("four end below 45 %")
+    for name in ("rsgdm", "nesterov"):
+        _shows("rate of 12.8", len(ends[name]), int((ends[name] < 45).sum()), 45)
 
 
 @pytest.fixture(scope="module")
 def tuning():
     """Rate → optimizer → validation accuracies of the last three epochs, a row a seed."""
+    folder = "tuning/fashion_mnist"
     return {
-        float(folder.name.removeprefix("rate-")): {
-            name: _measured(folder, name, "validation_accuracy")[:, -3:]
+        rate: {
+            name: _measured(f"{folder}/rate-{rate}", name, "validation_accuracy")[:, -3:]
             for name in ("sgdm", "rsgdm", "nesterov")
         }
-        for folder in (RESULTS / "tuning" / "fashion_mnist").glob("rate-*")
+        for rate in (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4)
     }
 
 
 def test_the_calm_rate_is_the_highest_at_which_no_run_of_the_tuning_jumps(tuning):
     jumps = {
-        rate: sum(int((np.abs(np.diff(ends)).max(axis=1) > 3).sum()) for ends in of.values())
-        for rate, of in tuning.items()
+        rate: [jump > 3 for ends in by_name.values() for jump in np.abs(np.diff(ends)).max(axis=1)]
+        for rate, by_name in tuning.items()
     }
-    assert [jumps[rate] for rate in (0.1, 0.2, 0.4, 0.8)] == [0] * 4
-    assert min(jumps[rate] for rate in (1.6, 3.2, 6.4)) > 0
-    assert jumps[1.6] + jumps[3.2] == 4
-    assert sum(len(ends) for of in tuning.values() for ends in of.values()) == 7 * 6
-    _says("in four of the twelve runs at 1.6 and 3.2, and in none of the 24 at lower rates")
+    low = [*jumps[0.1], *jumps[0.2], *jumps[0.4], *jumps[0.8]]
+    high = [*jumps[1.6], *jumps[3.2]]
+    assert not any(low)
+    assert all(any(jumps[rate]) for rate in (1.6, 3.2, 6.4))
+    _shows("choice is not sharp", len(low), len(high), sum(map(int, high)))
+
+
+def test_the_digits_grid_is_flat_between():
+    means = [
+        _measured(f"tuning/digits/rate-{rate}", name, "validation_accuracy")[:, -1].mean()
+        for rate in (0.4, 0.8, 1.6, 3.2, 6.4)
+        for name in ("sgdm", "rsgdm", "nesterov")
+    ]
+    _shows("choice is not sharp", 0.4, 6.4, np.ptp(means), digits=1)
 
 
 def test_best_rates_by_the_mean_of_three_epochs(tuning):
@@ -97,24 +100,23 @@ def test_best_rates_by_the_mean_of_three_epochs(tuning):
         for name in ("sgdm", "rsgdm", "nesterov")
     }
     assert best["sgdm"] == best["nesterov"]
-    _says(f"have been {best['sgdm']} for sgdm and nesterov and {best['rsgdm']} for rsgdm.")
+    _shows("poor choice of rate", best["sgdm"], best["rsgdm"], digits=1)
 
 
 def test_these_rates_runs_put_together():
     calm = {name: _measured("fashion_mnist/calm", name)[:, -1] for name in ("sgdm", "nesterov")}
     rsgdm = _measured("fashion_mnist/tuned", "rsgdm")[:, -1]
-    _says(
-        f"rsgdm − sgdm is {_interval(rsgdm - calm['sgdm'])} and nesterov − sgdm "
-        f"{_interval(calm['nesterov'] - calm['sgdm'])}."
-    )
+    _shows("poor choice of rate", *_interval(rsgdm - calm["sgdm"]))
+    _shows("poor choice of rate", *_interval(calm["nesterov"] - calm["sgdm"]))
 
 
-def test_sgdm_at_its_tuned_rate_and_at_the_calm_one():
+def test_sgdm_at_its_tuned_rate_and_at_the_calm_one(tuning):
+    _shows("poor choice of rate", tuning[3.2]["sgdm"][:, -1].mean(), digits=1)
     tuned = _measured("fashion_mnist/tuned", "sgdm")
     gain = (_measured("fashion_mnist/calm", "sgdm") - tuned)[:, -1]
     swing = np.ptp(tuned[:, -3:], axis=1).mean()
-    _says(f"reach {tuned[:, -1].mean():.1f} %, and a run swings by {swing:.1f} points on average")
-    _says(f"sgdm reaches {gain.mean():.1f} points more, which ten pairs do not establish")
+    _shows("poor choice of rate", tuned[:, -1].mean(), swing, gain.mean(), digits=1)
+    _shows("poor choice of rate", len(gain))
     low, high = stats.ttest_1samp(gain, 0).confidence_interval(0.95)
     assert -0.1 < low < 0 < high
 
@@ -137,26 +139,23 @@ def test_calm_has_one_run_that_is_not():
     )
     assert spans.argmax() < 10  # sgdm's
     assert int((spans > 3).sum()) == 1
-    _says(
-        f"swings by {spans.max():.0f} points in its last three epochs; the {len(spans) - 1} others"
-    )
+    _shows("is not quite calm", spans.max(), digits=0)
     by_epoch = _fashion("calm", "rsgdm", "sgdm")[:, -3:].mean(axis=0)
-    _says("rsgdm leads by {:.2f}, {:.2f} and {:.2f} points".format(*by_epoch))
+    _shows("is not quite calm", len(spans) - 1, *by_epoch)
 
 
 def test_pairs_at_the_papers_rate():
     rsgdm, nesterov = (
         np.sort(_fashion("ema", name, "sgdm")[:, -1]) for name in ("rsgdm", "nesterov")
     )
-    _says(f"and nesterov by {nesterov.mean():.2f}.")
-    _says(f"two of rsgdm's ten pairs differ by {rsgdm[-2]:.2f} and {rsgdm[-1]:.2f} points,")
-    _says(f"the other eight by {_signed(rsgdm[0])} to {_signed(rsgdm[-3])}.")
+    place = "as the paper writes it, rsgdm"
+    _shows(place, nesterov.mean(), nesterov[0], *nesterov[-2:], rsgdm[0], *rsgdm[-3:])
+    _shows(place, len(rsgdm[-2:]), len(rsgdm[:-2]), len(rsgdm))
     # All 2¹⁰ changes of sign.
     signs = 1 - 2 * (np.arange(2**10)[:, None] >> np.arange(10) & 1)
     means = np.abs(signs @ nesterov)
     p = np.mean(means >= abs(nesterov.sum()) * (1 - 1e-9))
-    _says(f"has p = {p:.3f}. One of its pairs differs by {nesterov[-1]:.2f},")
-    _says(f"the others by {_signed(nesterov[0])} to {_signed(nesterov[-2])}.")
+    _shows(place, p, digits=3)
     low, high = stats.ttest_1samp(nesterov, 0).confidence_interval(0.95)
     assert low < 0 < high
 
@@ -164,21 +163,22 @@ def test_pairs_at_the_papers_rate():
 def test_what_the_lead_at_the_papers_rate_is_worth():
     lead = -_fashion("ema", "rsgdm", "sgdm", "test_loss").mean(axis=0)
     loss = _measured("fashion_mnist/ema", "sgdm", "test_loss").mean(axis=0)
-    _says(
-        f"rsgdm leads by {lead[0]:.4f} after the first epoch and by {lead[-1]:.4f} after the last"
-    )
-    _says(f"still falls by {loss[-2] - loss[-1]:.4f} in its last epoch")
+    _shows("nobody would train", lead[0], lead[-1], loss[-2] - loss[-1], digits=4)
     assert lead[-1] < (loss[-2] - loss[-1]) / 2
     gains = np.diff(_measured("fashion_mnist/ema", "sgdm").mean(axis=0))
-    _says(f"sgdm gains {gains[-2]:.2f} and {gains[-1]:.2f} points in its last two epochs")
+    _shows("nobody would train", *gains[-2:])
+    for name in ("sgdm", "rsgdm", "nesterov"):
+        for study in ("ema", "heavy_ball"):
+            end = _measured(f"fashion_mnist/{study}", name)[:, -1].mean()
+            _shows("nobody would train", end, digits=0)
 
 
 def test_at_ten_times_that_rate():
     accuracy = _fashion("heavy_ball", "rsgdm", "sgdm")
     loss = -_fashion("heavy_ball", "rsgdm", "sgdm", "test_loss")[:, -1].mean()
     whole = _measured("fashion_mnist/heavy_ball", "sgdm", "test_loss")[:, -1].mean()
-    _says(f"In the mean of the last three it is ahead by {accuracy[:, -3:].mean():.2f}, and")
-    _says(f"In loss it is ahead by {loss:.4f} of {whole:.2f}.")
+    _shows("At 0.01 as PyTorch reads it", accuracy[:, -3:].mean(), whole)
+    _shows("At 0.01 as PyTorch reads it", loss, digits=4)
     nesterov = _fashion("heavy_ball", "nesterov", "sgdm")[:, -1]
     assert np.std(nesterov) / np.std(accuracy[:, -1]) == pytest.approx(2, abs=0.1)
 
@@ -187,8 +187,8 @@ def test_an_early_look_at_eight_of_ten_seeds():
     pairs = _fashion("tuned", "rsgdm", "nesterov")[:, -1]
     # Of each half of five seeds the last was missing.
     early = np.delete(pairs, [4, 9])
-    _says(f"of nesterov by {_interval(early)[1:].replace(' [', ' points [')}; with ten it is")
-    _says(f"with ten it is {_interval(pairs)}, and at 0.8 nesterov")
+    _shows("early look", *_interval(early), *_interval(pairs))
+    _shows("early look", len(early), len(pairs))
     assert _fashion("calm", "rsgdm", "nesterov")[:, -1].mean() < 0
 
 
@@ -206,6 +206,7 @@ def test_the_measured_gradients_first_turn_and_then_shrink():
             assert by_epoch[2] > 3 * by_epoch[5]
         steps = np.array(cosines)
         median[driver] = np.median(steps[:, :9])
-        assert all(np.median(steps[:, of]) > 0.95 for of in (slice(29, 59), slice(59, None)))
-    _says(f"cosine is {median['rsgdm']:.1f} for rsgdm and {median['sgdm']:.1f} for sgdm)")
-    _says("From step 31 on it is above 0.95")
+        assert all(np.median(steps[:, half]) > 0.95 for half in (slice(29, 59), slice(59, None)))
+    place = "nearly as long as the gradient"
+    _shows(place, median["rsgdm"], median["sgdm"], digits=1)
+    _shows(place, 0.95, 31)

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.train.documents import same_drawing, same_text, says, shown_by
+from tests.train.documents import paragraph, same_drawing, same_text, shown_by, shows
 from train.report.drawing import Figure, drawing, drawn, render
 
 
@@ -29,14 +29,56 @@ from train.report.drawing import Figure, drawing, drawn, render
 def test_texts(one, other, same):
     assert same_text(one, other) is same
     assert same_text(other, one) is same
-    assert says(f"First. {one} Last.", other) is same
 
 
-def test_a_sentence_that_is_not_there():
-    assert not says("The mean is 0.25.", "The median is 0.25.")
-    assert says("It is 0.5 or 0.7.", "It is 0.5")
-    assert says("x 0.1 y. x 0.2 y. x 0.3 y.", "x 0.32 y.") is False
-    assert says("x 0.1 y. x 0.2 y. x 0.3 y.", "x 0.30 y.")
+TEXT = """# Title
+
+All four of five runs, 0.5 to
+1.25 apart, mean −0.26.
+
+- **One.** First +0.10 and 0.035.
+- Second, 4 points.
+
+  More of 7.
+1. Third, 12 points.
+
+<!-- results: table -->
+| apart | 0.77 |
+<!-- end of results -->
+"""
+
+
+def test_a_paragraph_is_found_by_a_phrase():
+    assert paragraph(TEXT, "0.5 to 1.25") == "All four of five runs, 0.5 to 1.25 apart, mean −0.26."
+    assert paragraph(TEXT, "First") == "- **One.** First +0.10 and 0.035."
+    assert paragraph(TEXT, "Second") == "- Second, 4 points."
+    assert paragraph(TEXT, "Third") == "1. Third, 12 points."
+    for phrase in ("points", "0.77", "Fourth"):
+        with pytest.raises(ValueError, match="values to unpack"):
+            paragraph(TEXT, phrase)
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "is_there"),
+    [
+        (4, 0, True),  # as a word
+        (5, 0, True),
+        (6, 0, False),
+        (0.5, 1, True),
+        (0.549, 1, True),
+        (0.551, 1, False),
+        (0.5, 2, False),
+        (1.255, 2, True),  # a half, to either side
+        (1.245, 2, True),
+        (1.245 - 1e-14, 2, True),
+        (1.2449, 2, False),
+        (-0.26, 2, True),
+        (0.26, 2, False),
+        (3.0, 0, False),
+    ],
+)
+def test_a_number_of_a_paragraph(value, digits, is_there):
+    assert shows(paragraph(TEXT, "apart"), value, digits) is is_there
 
 
 def _figure(values, label="a", **texts):

@@ -3,11 +3,16 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.train.commands import status
+from tests.train.made_up import arrays
+from train.common.errors import InputError
 from train.experiments import bias_variance as correction
 from train.experiments import nesterov_distance as straying
+from train.runs.formats import FORMAT
+from train.runs.measurements import NESTEROV_DISTANCE, read_numbers
 from train.study.presets import PRESETS
 
 TINY = "--preset demo --train-examples 128 --batch-size 64 --epochs 1 --halve-every 1 --seeds 2"
@@ -96,10 +101,65 @@ def test_another_measurements_folder_is_refused(monkeypatch, capsys):
     assert status(straying, words, monkeypatch) == 2
     assert "notes.txt: is no straying measurement" in capsys.readouterr().err
     (folder / "notes.txt").unlink()
-    settings = {"optimizer": "nesterov", "seed": 7, "epochs": 5}
-    path.write_text(json.dumps({"measurement": "straying", "settings": settings}))
-    assert status(straying, words, monkeypatch) == 2
-    assert "was measured with epochs 5, not 1; choose another" in capsys.readouterr().err
+    monkeypatch.setattr(straying, "straying", _seeds_and_names)
+    assert status(straying, words, monkeypatch) == 0
+    before = path.read_bytes()
+    assert status(straying, f"{words} --epochs 5", monkeypatch) == 2
+    assert "was measured with epochs 1, not 5; choose another" in capsys.readouterr().err
+    assert path.read_bytes() == before
     Path("file").write_text("mine")
     assert status(straying, f"{TINY} --output file", monkeypatch) == 2
     assert "--output: file is a file" in capsys.readouterr().err
+
+
+def test_a_data_file_may_lie_elsewhere(monkeypatch, capsys):
+    monkeypatch.setattr(straying, "straying", _seeds_and_names)
+    content = arrays(128, 32, (8, 8, 1), 4)._asdict()
+    np.savez("a.npz", **content)
+    np.savez("b.npz", **content)
+    np.savez("c.npz", **content | {"x_test": content["x_test"][::-1]})
+    words = f"{TINY} --output out --dataset npz:"
+    assert status(straying, f"{words}a.npz", monkeypatch) == 0
+    capsys.readouterr()
+    assert status(straying, f"{words}b.npz", monkeypatch) == 0
+    assert capsys.readouterr().out == ""  # nothing is measured again
+    assert status(straying, f"{words}c.npz", monkeypatch) == 2
+    assert "was measured with data " in capsys.readouterr().err
+
+
+@pytest.fixture
+def written(monkeypatch):
+    """A file that was measured."""
+    monkeypatch.setattr(straying, "straying", _seeds_and_names)
+    assert status(straying, f"{TINY} --output out", monkeypatch) == 0
+    return Path("out/nesterov-seed0.json")
+
+
+def test_the_first_format_reads_the_same(written):
+    numbers = read_numbers(written, NESTEROV_DISTANCE)
+    assert numbers.pop("format") == FORMAT
+    written.write_text(json.dumps(numbers))
+    assert read_numbers(written, NESTEROV_DISTANCE) == numbers
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"format": FORMAT + 1}, f"written by a newer version .*format {FORMAT + 1}, known is"),
+        (
+            {"settings": {"moon": "full"}},
+            "settings: written by a newer version .*'moon' is unknown",
+        ),
+        ({"settings": {}}, "settings: lacks 'dataset'"),
+        ({"settings": None}, "settings: is None; allowed is an object"),
+    ],
+)
+def test_a_file_that_is_not_understood(change, why, written):
+    written.write_text(json.dumps(json.loads(written.read_text()) | change))
+    with pytest.raises(InputError, match=f"^{written}.*{why}"):
+        read_numbers(written, NESTEROV_DISTANCE)
+
+
+def test_a_file_that_cannot_be_read_is_not_called_damaged(tmp_path):
+    with pytest.raises(InputError, match=r"cannot be read: Is a directory$"):
+        read_numbers(tmp_path, NESTEROV_DISTANCE)

@@ -27,7 +27,7 @@ def test_report_on_something_else(tmp_path, capsys, monkeypatch):
     for arguments, why in (
         ([tmp_path / "nowhere"], "does not exist"),
         ([tmp_path], "holds no finished run"),
-        ([Path(__file__)], "is a file"),
+        ([Path(__file__), "--output", tmp_path / "report"], "is a file, but no packed study"),
         ([], "required: STUDY"),
         ([tmp_path, tmp_path], "--output: missing"),
     ):

@@ -3,6 +3,7 @@
 import itertools
 import json
 import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -12,17 +13,18 @@ from tests.train.documents import same_drawing, same_text, shown_by
 from tests.train.made_up import write_run
 from train.common import entrypoint
 from train.common.errors import InputError
+from train.report.documents import make
+from train.report.documents.figures import Gallery
+from train.report.documents.make import renewed
+from train.report.documents.results import Results
 from train.report.drawing import Figure, drawing, drawn
+from train.report.pack import pack
 from train.report.rates import best_rates
 from train.study.presets import PRESETS
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "docs"))
 import make_figures  # noqa: E402
-import make_results  # noqa: E402
-from make_results import renewed  # noqa: E402
-from result_figures import Gallery  # noqa: E402
-from result_files import Results  # noqa: E402
 
 MARKED = "# Title\n\n<!-- results: {} -->\nold text\n<!-- end of results -->\n\nThe end.\n"
 
@@ -43,6 +45,15 @@ def _set_accuracy(run, accuracy):
     first, last = (run / "metrics.jsonl").read_text().splitlines(keepends=True)
     line = json.loads(first) | {"test_accuracy": accuracy}
     (run / "metrics.jsonl").write_text(json.dumps(line) + "\n" + last)
+
+
+def _packed(runs):
+    """What lies under results/ once every study under a folder has been packed."""
+    results = runs.with_name("results")
+    shutil.rmtree(results, ignore_errors=True)
+    for study in {path.parents[1] for path in runs.rglob("result.json")}:
+        pack(study, results / f"{study.relative_to(runs)}.json")
+    return results
 
 
 def _study(folder, ahead=0.01, seeds=range(8), **settings):
@@ -67,7 +78,7 @@ def test_documents_are_what_the_results_say(committed):
     for name, text in texts.items():
         written = (ROOT / name).read_text(encoding="utf-8")
         assert same_text(written, text), f"{name}: run `make results`"
-    files = {path.stem: path for path in (ROOT / make_results.FIGURES).iterdir()}
+    files = {path.stem: path for path in (ROOT / make.FIGURES).iterdir()}
     assert files.keys() == gallery.figures.keys(), "run `make results`"
     for name, shown in _shown(gallery).items():
         assert same_drawing(shown_by(files[name]), shown), f"{name}: run `make results`"
@@ -84,10 +95,10 @@ def test_of_equal_mean_accuracies_the_one_of_lower_loss_is_best(tmp_path):
     assert (0.7 + 0.1) / 2 < (0.6 + 0.2) / 2  # in the last bit
     for rate, accuracies, loss in ((0.5, (0.7, 0.1), 0.5), (1.0, (0.6, 0.2), 0.6)):
         for seed, accuracy in enumerate(accuracies):
-            folder = tmp_path / "tuning" / "digits" / f"rate-{rate}"
+            folder = tmp_path / "runs" / "tuning" / "digits" / f"rate-{rate}"
             settings = {"learning_rate": rate, "validation_examples": 50}
             write_run(folder, "sgdm", seed, accuracy, loss=loss, **settings)
-    by_rate = Results(tmp_path).tuning["tuning/digits"]
+    by_rate = Results(_packed(tmp_path / "runs")).tuning["tuning/digits"]
     tables = [study.table for study in by_rate.values()]
     assert best_rates(list(by_rate), tables) == {"sgdm": 0.5}
 
@@ -100,21 +111,20 @@ def test_the_preset_has_the_best_rates_of_the_grid(committed):
 
 
 def test_documents_show_every_block_but_what_they_need_not():
-    texts = [(ROOT / name).read_text(encoding="utf-8") for name in make_results.DOCUMENTS]
+    texts = [(ROOT / name).read_text(encoding="utf-8") for name in make.DOCUMENTS]
     shown = re.findall(r"<!-- results: (.+?) -->", "".join(texts))
-    assert set(shown) == set(make_results.BLOCKS)
+    assert set(shown) == set(make.BLOCKS)
 
 
 def test_studies_become_tables_verdicts_and_figures(tmp_path, checkout):
-    results = tmp_path / "results"
-    _study(results / "digits" / "tuned")
-    _study(results / "fashion" / "ema", ahead=0.0)
-    write_run(results / "fashion" / "ema", "rsgdm", 8, None)
+    runs = tmp_path / "runs"
+    _study(runs / "digits" / "tuned")
+    _study(runs / "fashion" / "ema", ahead=0.0)
+    write_run(runs / "fashion" / "ema", "rsgdm", 8, None)
     for rate in (0.5, 0.125):
-        folder = results / "tuning" / "digits" / f"rate-{rate}"
+        folder = runs / "tuning" / "digits" / f"rate-{rate}"
         _study(folder, seeds=range(2), learning_rate=rate, validation_examples=50)
-    (results / "empty" / "sgdm-seed0").mkdir(parents=True)
-    make_results.make_results(results, checkout)  # the one test that writes all of it
+    make.make_results(_packed(runs), checkout)  # the one test that writes all of it
     readme = (checkout / "README.md").read_text()
     assert readme.startswith("# Title\n\n<!-- results: summary -->\n| study | optimizer |")
     assert readme.endswith("<!-- end of results -->\n\nThe end.\n")
@@ -132,7 +142,6 @@ def test_studies_become_tables_verdicts_and_figures(tmp_path, checkout):
     assert "### tuning/digits\n\n| rate | sgdm | rsgdm |\n| --- | --- | --- |\n| 0.125 |" in tuning
     assert text.count("*Nothing has been run yet.*") == 2
     assert "| fashion/ema | rsgdm − sgdm | +0.05, +0.05 | +0.05 [" in text  # the diverged is out
-    assert "empty" not in text
     for document, content in (("README.md", readme), ("docs/results.md", text)):
         links = re.findall(r"\]\(([^)]+\.svg)\)", content)
         assert links
@@ -141,14 +150,12 @@ def test_studies_become_tables_verdicts_and_figures(tmp_path, checkout):
 
 
 def test_rsgdm_stands_beside_nesterov_where_they_had_one_rate(tmp_path, checkout):
-    results = tmp_path / "results"
+    runs = tmp_path / "runs"
     for folder, rate in (("one", 0.5), ("two", 0.25)):
         for seed, ahead in enumerate((0.01, 0.02, 0.03)):
-            write_run(results / folder, "rsgdm", seed, 0.9 + ahead, loss=0.5)
-            write_run(
-                results / folder, "nesterov", seed, 0.9, loss=0.25 + ahead, learning_rate=rate
-            )
-    text = renewed(Results(results), checkout)[0]["docs/results.md"]
+            write_run(runs / folder, "rsgdm", seed, 0.9 + ahead, loss=0.5)
+            write_run(runs / folder, "nesterov", seed, 0.9, loss=0.25 + ahead, learning_rate=rate)
+    text = renewed(Results(_packed(runs)), checkout)[0]["docs/results.md"]
     # Of 1, 2, 3: mean 2, standard error 1/√3; t of 2 degrees at 97.5 % is 4.302653.
     line = (
         "rsgdm − nesterov, at one rate, 3 pairs, not tested: +2.00 [-0.48, +4.48] points of "
@@ -159,13 +166,13 @@ def test_rsgdm_stands_beside_nesterov_where_they_had_one_rate(tmp_path, checkout
 
 
 def test_epochs_at_the_last_rate_stand_beside_the_last(tmp_path, checkout):
-    results = tmp_path / "results"
+    runs = tmp_path / "runs"
     for folder, halve_every in (("all", 2), ("one", 1)):
         for seed in range(3):
             for optimizer, accuracy in (("rsgdm", 0.9), ("sgdm", 0.8), ("nesterov", 0.7)):
-                write_run(results / folder, optimizer, seed, accuracy, halve_every=halve_every)
-            _set_accuracy(results / folder / f"sgdm-seed{seed}", 0.8 - (seed + 1) / 100)
-    text = renewed(Results(results), checkout)[0]["docs/results.md"]
+                write_run(runs / folder, optimizer, seed, accuracy, halve_every=halve_every)
+            _set_accuracy(runs / folder / f"sgdm-seed{seed}", 0.8 - (seed + 1) / 100)
+    text = renewed(Results(_packed(runs)), checkout)[0]["docs/results.md"]
     assert "| all | 1 to 2 | 2.00 (3.00) | 0.00 (0.00) | 0.00 (0.00) |" in text
     assert "| one | 2 | 0.00 (0.00) | 0.00 (0.00) | 0.00 (0.00) |" in text
     # The epochs' means are ahead by 10.5, 11, 11.5: t of 2 degrees, 4.302653, times 0.5/√3.
@@ -176,12 +183,12 @@ def test_epochs_at_the_last_rate_stand_beside_the_last(tmp_path, checkout):
 
 
 def test_every_changed_number_is_noticed(tmp_path, checkout):
-    results = tmp_path / "results"
-    study = _study(results / "digits" / "tuned")
+    runs = tmp_path / "runs"
+    study = _study(runs / "digits" / "tuned")
 
     def changes(before):
         """What is not as before: documents and figures."""
-        texts, gallery = renewed(Results(results), checkout)
+        texts, gallery = renewed(Results(_packed(runs)), checkout)
         now = texts | _shown(gallery)
         return {name for name, value in now.items() if value != before.get(name)}, now
 
@@ -202,11 +209,27 @@ def test_every_changed_number_is_noticed(tmp_path, checkout):
     with pytest.raises(
         InputError, match=r"its last test_accuracy is 0\.5, where result\.json says"
     ):
-        Results(results)
+        Results(_packed(runs))
     result.write_text(result.read_text().replace(f"{accuracy}", "0.5"))
     changed, now = changes(before)
     assert changed >= {"README.md", "docs/results.md", "differences"}
     assert not same_text(now["README.md"], before["README.md"])
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("fashion/ema/sgdm-seed0/config.json", "is a file, but no packed study"),
+        ("tuning/digits/fast.json", "rate: 'fast' is not a number"),
+        ("straying/digits/sgdm-seed0.json", "is no straying measurement"),
+    ],
+)
+def test_what_is_no_result_is_named(name, why, tmp_path):
+    path = tmp_path / name
+    path.parent.mkdir(parents=True)
+    path.write_text("{}")
+    with pytest.raises(InputError, match=re.escape(f"{path}") + f".*{why}"):
+        Results(tmp_path)
 
 
 def test_figures_of_what_is_gone_are_removed(tmp_path):
@@ -224,9 +247,9 @@ def test_an_unknown_block_is_one_line_and_writes_nothing(tmp_path, checkout, mon
     document.write_text(MARKED.format("surprises"))
     before = document.read_text()
     monkeypatch.setattr(sys, "argv", ["make_results.py", str(tmp_path), str(checkout)])
-    assert entrypoint.outcome("make_results.py", make_results.main) == 2
+    assert entrypoint.outcome("make_results.py", make.main) == 2
     said = capsys.readouterr().err
     assert "results.md: block 'surprises' is unknown; allowed: summary, studies" in said
     assert said.count("\n") == 1
     assert document.read_text() == before
-    assert not (checkout / make_results.FIGURES).exists()
+    assert not (checkout / make.FIGURES).exists()

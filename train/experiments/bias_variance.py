@@ -41,9 +41,9 @@ import optax
 import rsgdm_optax
 from train.common.errors import InputError
 from train.engine.recipe import Recipe
-from train.experiments.measurement import Numbers, Subject, measure_all, options, significant
+from train.experiments.measurement import Subject, measure_all, options, significant
+from train.runs.measurements import BIAS_VARIANCE, Numbers
 
-NAME = "correction"
 REPLICAS = 8
 
 Vector = npt.NDArray[np.float64]
@@ -179,5 +179,5 @@ def main() -> int:
         "correction.py",
         "Measure bias and variance of m and n against the full-batch gradient along a training.",
     )
-    measure_all(NAME, config, correction)
+    measure_all(BIAS_VARIANCE, config, correction)
     return 0

@@ -1,14 +1,12 @@
 """What a measurement inside of training is made of: options, single steps, one file a run.
 
-FOLDER/OPTIMIZER-seedK.json   settings  environment  and what was measured
+FOLDER/OPTIMIZER-seedK.json   see train/runs/measurements.py
 """
 
 import dataclasses
-import json
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import jax
 
@@ -19,7 +17,9 @@ from train.engine import backend
 from train.engine.epochs import Trainer
 from train.models import cpu_convolution
 from train.runs.environment import environment
+from train.runs.formats import FORMAT
 from train.runs.lock import locked
+from train.runs.measurements import Numbers, read_numbers
 from train.runs.settings import RunConfig
 from train.runs.store import write_json
 from train.study.cli import parse
@@ -27,15 +27,13 @@ from train.study.config import Config
 from train.study.runner import check_batches, load_data, matmul_precision
 from train.study.validation import check
 
-Numbers = dict[str, Any]
-
 # Options of train/cifar.py that say how a study is kept or divided, not what a run is.
 _NOT_HERE = ("--dry-run", "--tensorboard", "--checkpoint-every", "--parallel", "--distributed")
 
 
 @dataclasses.dataclass(frozen=True)
 class Subject:
-    """A training that is looked at step by step: the runs of one arm at one rate."""
+    """A training that is looked at step by step: the runs of one arm."""
 
     trainer: Trainer
     dataset: Dataset
@@ -46,7 +44,7 @@ class Subject:
         return dataclasses.replace(self.run, seed=seed)
 
 
-# Called once for an arm and rate, and what it returns once for a seed: so steps are compiled once.
+# Called once for an arm, and what it returns once for a seed: so steps are compiled once.
 Measurement = Callable[[Subject], Callable[[int], Numbers]]
 
 
@@ -85,6 +83,9 @@ def measure_all(name: str, config: Config, measurement: Measurement) -> None:
     backend.check_settings()
     if config.run.dtype != "float32":
         raise InputError(f"dtype: {config.run.dtype} is not for measurements; they are in float32")
+    for arm in config.study.arms:
+        if len(config.study.rates(arm.name)) > 1:
+            raise InputError(f"learning_rate: {arm.name} has several; a measurement takes one")
     # On one device: a measurement looks at single steps, and none of them is large.
     devices = backend.devices()[:1]
     dataset = load_data(config)
@@ -94,8 +95,8 @@ def measure_all(name: str, config: Config, measurement: Measurement) -> None:
     if folder.exists():
         _check_folder(folder, name, runs)
     trainer = Trainer(dataset, devices=devices)
-    subjects = {_subject_of(run): Subject(trainer, dataset, run) for run in reversed(runs)}
-    measures = {key: measurement(subject) for key, subject in subjects.items()}
+    subjects = {run.arm: Subject(trainer, dataset, run) for run in reversed(runs)}
+    measures = {arm: measurement(subject) for arm, subject in subjects.items()}
     precision = matmul_precision(config)
     here = environment(
         devices=devices,
@@ -111,50 +112,32 @@ def measure_all(name: str, config: Config, measurement: Measurement) -> None:
                 continue
             start = time.perf_counter()
             numbers: Numbers = {
+                "format": FORMAT,
                 "measurement": name,
                 "settings": dataclasses.asdict(run),
                 "environment": here,
-                **measures[_subject_of(run)](run.seed),
+                **measures[run.arm](run.seed),
             }
             write_json(path, numbers)
             print(f"{path}: {time.perf_counter() - start:.0f} s", flush=True)
 
 
-def _subject_of(run: RunConfig) -> tuple[str, float]:
-    return run.arm, run.learning_rate
-
-
 def _check_folder(folder: Path, name: str, all_runs: list[RunConfig]) -> None:
     """Raises `InputError` unless the folder holds runs like these, measured in this way."""
-    wanted = {run.optimizer: dataclasses.asdict(run) for run in all_runs}
+    wanted = {run.arm: run for run in all_runs}
     if not folder.is_dir():
         raise InputError(f"--output: {folder} is a file")
     for path in sorted(folder.iterdir()):
         if path.name.startswith("."):
             continue
-        found = read_numbers(path, name)["settings"]
-        ours = wanted.get(found["optimizer"])
-        for setting, value in found.items():
-            if ours and setting != "seed" and value != ours.get(setting):
+        found = RunConfig(**read_numbers(path, name)["settings"])
+        ours = wanted.get(found.arm, found)
+        for setting, value in found.identity.items():
+            if setting != "seed" and value != ours.identity[setting]:
                 raise InputError(
                     f"--output: {path} was measured with {setting} {value!r}, not "
-                    f"{ours.get(setting)!r}; choose another folder"
+                    f"{ours.identity[setting]!r}; choose another folder"
                 )
-
-
-def read_numbers(path: Path, name: str) -> Numbers:
-    """What a measurement wrote.
-
-    Raises:
-      InputError: if it is another file, or damaged.
-    """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        content = None
-    if not isinstance(content, dict) or content.get("measurement") != name:
-        raise InputError(f"{path}: is no {name} measurement, or damaged; choose another folder")
-    return content
 
 
 def significant(value: float) -> float:

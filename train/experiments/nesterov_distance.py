@@ -32,9 +32,9 @@ import rsgdm_optax
 from train.engine.optimizers import Arm
 from train.engine.recipe import Recipe
 from train.engine.steps import TrainState
-from train.experiments.measurement import Numbers, Subject, measure_all, options, significant
+from train.experiments.measurement import Subject, measure_all, options, significant
+from train.runs.measurements import NESTEROV_DISTANCE, Numbers
 
-NAME = "straying"
 REFERENCE = "nesterov"
 PERTURBATION = 1e-7
 FIRST_STEPS = 50  # each of these is looked at, then the ends of epochs
@@ -134,5 +134,5 @@ def main() -> int:
         "Measure how far the parameters of rsgdm and others stray from Nesterov's.",
         not_here=("--optimizers",),
     )
-    measure_all(NAME, config.replace(optimizers=(REFERENCE,)), straying)
+    measure_all(NESTEROV_DISTANCE, config.replace(optimizers=(REFERENCE,)), straying)
     return 0

@@ -10,16 +10,17 @@ from train.common.errors import InputError
 from train.common.progress import warn
 from train.report.statistics import BASELINE
 from train.report.verdict import PRIMARY
-from train.runs.folders import contents, difference_of
+from train.runs import packed
+from train.runs.folders import Contents, contents, difference_of
 from train.runs.settings import RunConfig
 from train.runs.store import Run
 
 
 @dataclasses.dataclass(frozen=True)
 class Merged:
-    """What folders of the same settings hold together."""
+    """What studies of the same settings hold together."""
 
-    folders: list[Path]
+    folders: list[Path]  # or packed files
     runs: list[Run]  # finished ones, each name once
     unfinished: int
 
@@ -31,18 +32,20 @@ class Merged:
         return {name: [run for run in runs if run.config.optimizer == name] for name in order}
 
 
-def merge(folders: Sequence[Path]) -> list[Merged]:
+def merge(paths: Sequence[Path]) -> list[Merged]:
     """Puts together the studies whose settings agree, in the order given.
+
+    A study is a folder, or a file that train/runs/packed.py wrote.
 
     Two agree if they could stand in one folder: all settings are equal but optimizers, seeds,
     and the rates of optimizers that only one of them has.
 
     Raises:
-      InputError: if a folder is no study or holds no finished run, a file is damaged, a study
-      agrees with two that do not agree with each other, or two folders hold one run with
+      InputError: if a path is no study or holds no finished run, a file is damaged, a study
+      agrees with two that do not agree with each other, or two studies hold one run with
       different results.
     """
-    studies = [_load(folder) for folder in dict.fromkeys(folders)]
+    studies = [_load(folder) for folder in dict.fromkeys(paths)]
     merged: list[list[_Study]] = []
     for study in studies:
         alike = [other for other in studies if _disagreement(study, other) is None]
@@ -66,8 +69,12 @@ class _Study:
 
 
 def _load(folder: Path) -> _Study:
-    found = contents(folder)
-    runs = {config.name: run.load() for run, config in found.runs if run.is_finished}
+    if folder.is_file():
+        runs = {run.config.name: run for run in packed.read(folder)}
+        found = Contents([], {}, has_report=False)
+    else:
+        found = contents(folder)
+        runs = {config.name: run.load() for run, config in found.runs if run.is_finished}
     if not runs:
         raise InputError(f"{folder}: holds no finished run")
     _check_one_study(folder, [run.config for run in runs.values()])
@@ -94,10 +101,10 @@ def _check_one_study(folder: Path, configs: Sequence[RunConfig]) -> None:
 
 def _disagreement(a: _Study, b: _Study) -> str | None:
     """A setting in which two studies differ."""
-    of_a, of_b = ({run.config.optimizer: run.config for run in s.runs.values()} for s in (a, b))
-    pairs = [(of_a[name], of_b[name]) for name in of_a if name in of_b]
-    for mine, other in pairs or [(next(iter(of_a.values())), next(iter(of_b.values())))]:
-        difference = difference_of(mine, other)
+    ours, theirs = ({run.config.optimizer: run.config for run in s.runs.values()} for s in (a, b))
+    pairs = [(ours[name], theirs[name]) for name in ours if name in theirs]
+    for one, other in pairs or [(next(iter(ours.values())), next(iter(theirs.values())))]:
+        difference = difference_of(one, other)
         if difference is not None:
             return difference[0]
     return None
@@ -122,7 +129,7 @@ def _merged(studies: list[_Study]) -> Merged:
 
 
 def _figures(run: Run) -> list[dict[str, Any]]:
-    """All that a run measured, but for its speed."""
+    """All that a run measured, except its speed."""
     return [
         {name: value for name, value in line.items() if name != "images_per_second"}
         for line in (*run.metrics, run.result)

@@ -2,6 +2,8 @@
 
 python train/report.py STUDY
 python train/report.py STUDY STUDY ... --output FOLDER
+
+A STUDY is a folder, or the one file that tools/pack_study.py made of it.
 """
 
 import dataclasses
@@ -138,19 +140,22 @@ def read_report(
     """Reads every finished run of the studies; nothing is written.
 
     Args:
-      study: its folder.
+      study: its folder, or the file that it was packed into.
       *more: other studies; those of the same settings share a table.
-      output: the report's folder; that of a single study lies in it, unless told otherwise.
+      output: the report's folder; that of a single folder lies in it, unless told otherwise.
       margin_points: the difference of accuracies, in points, that is too small to matter.
 
     Raises:
-      InputError: if a folder is no study or holds no finished run, a file cannot be read, runs
+      InputError: if a path is no study or holds no finished run, a file cannot be read, runs
       contradict each other, or the output is something else.
     """
     if not 0 < margin_points < 100:
         raise InputError(f"margin: {margin_points!r} is not a number of points above 0, below 100")
-    if output is None and more:
-        raise InputError("--output: missing; a report on several studies needs a folder of its own")
+    if output is None and (more or study.is_file()):
+        raise InputError(
+            "--output: missing; a report on several studies, or on a packed one, needs a folder of "
+            "its own"
+        )
     groups = merge([study, *more])
     folder = study / REPORT if output is None else output
     if more or folder.resolve() != (study / REPORT).resolve():
@@ -222,10 +227,17 @@ def main() -> int:
         allow_abbrev=False,
     )
     parser.add_argument(
-        "studies", metavar="STUDY", nargs="+", type=Path, help="folder that training wrote"
+        "studies",
+        metavar="STUDY",
+        nargs="+",
+        type=Path,
+        help="folder that training wrote, or the file that it was packed into",
     )
     parser.add_argument(
-        "--output", metavar="FOLDER", type=Path, help="needed for several (default: STUDY/report)"
+        "--output",
+        metavar="FOLDER",
+        type=Path,
+        help="needed for several or a packed one (default: STUDY/report)",
     )
     parser.add_argument(
         "--margin",

@@ -64,7 +64,12 @@ class Run:
     config: RunConfig
     metrics: list[dict[str, Any]]  # one entry an epoch
     result: dict[str, Any]
-    environment: dict[str, Any]  # of the start that finished it
+    environments: list[dict[str, Any]]  # one entry a start of the program
+
+    @property
+    def environment(self) -> dict[str, Any]:
+        """What the run was finished on."""
+        return self.environments[-1]
 
     @property
     def evaluation(self) -> str:
@@ -82,6 +87,23 @@ class Run:
     def is_done(self) -> bool:
         """Whether it went to its last epoch with finite figures; else it diverged."""
         return self.result["status"] == "done" and not self.lost
+
+    def contradiction(self) -> tuple[str, str] | None:
+        """The file that is at odds with the others, and how; None if all agree."""
+        status, last = self.result["status"], self.result["epoch"]
+        if last > self.config.epochs or (status == "done" and last < self.config.epochs):
+            return "result.json", f"{status} in epoch {last} of {self.config.epochs}"
+        for number, line in enumerate(self.metrics, 1):
+            if line["epoch"] != number:
+                return "metrics.jsonl", f"line {number} holds epoch {line['epoch']}, not {number}"
+        if len(self.metrics) != last:
+            what = f"holds {len(self.metrics)} epochs, where result.json says {last}"
+            return "metrics.jsonl", what
+        for key, value in self.metrics[-1].items():
+            if value != self.result[key]:
+                what = f"its last {key} is {value!r}, where result.json says {self.result[key]!r}"
+                return "metrics.jsonl", what
+        return None if self.environments else ("environment.json", "names no start of the program")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,43 +136,25 @@ class RunFolder:
         keys = epoch_keys(config.evaluation)
         path = self.path / "result.json"
         result = checked(str(path), _read(path), result_keys(config.evaluation))
-        if result["epoch"] > config.epochs or (
-            result["status"] == "done" and result["epoch"] < config.epochs
-        ):
-            raise mismatch(
-                path, f"{result['status']} in epoch {result['epoch']} of {config.epochs}"
-            )
-        metrics = self._metrics(keys)
-        if len(metrics) != result["epoch"]:
-            raise mismatch(
-                self.path / "metrics.jsonl",
-                f"holds {len(metrics)} epochs, where result.json says {result['epoch']}",
-            )
-        for key in keys:
-            if metrics[-1][key] != result[key]:
-                raise mismatch(
-                    self.path / "metrics.jsonl",
-                    f"its last {key} is {metrics[-1][key]!r}, where result.json says "
-                    f"{result[key]!r}",
-                )
-        environments = self.environments()
-        if not environments:
-            raise mismatch(self.path / "environment.json", "names no start of the program")
-        here = {key: value for key, value in environments[-1].items() if key != "format"}
-        return Run(config, metrics, result, here)
+        environments = [
+            {key: value for key, value in entry.items() if key != "format"}
+            for entry in self.environments()
+        ]
+        run = Run(config, self._metrics(keys), result, environments)
+        if contradiction := run.contradiction():
+            file, what = contradiction
+            raise mismatch(self.path / file, what)
+        return run
 
     def _metrics(self, keys: Mapping[str, Key]) -> list[dict[str, Any]]:
         path = self.path / "metrics.jsonl"
-        metrics: list[dict[str, Any]] = []
-        for number, text in enumerate(_text(path).split("\n"), 1):
-            if not text.strip():
-                continue
-            entry = _parse(path, text, f" in line {number}")
-            metrics.append(checked(f"{path}, line {number}", entry, keys))
-            if metrics[-1]["epoch"] != len(metrics):
-                epoch = metrics[-1]["epoch"]
-                raise mismatch(path, f"line {number} holds epoch {epoch}, not {len(metrics)}")
-        return metrics
+        lines = [
+            (number, text) for number, text in enumerate(_text(path).split("\n"), 1) if text.strip()
+        ]
+        return [
+            checked(f"{path}, line {number}", _parse(path, text, f" in line {number}"), keys)
+            for number, text in lines
+        ]
 
     def environments(self) -> list[dict[str, Any]]:
         """One entry a start of the program."""

@@ -1,0 +1,13 @@
+"""Writes what README.md and docs/results.md take from results/: see train/report/documents/make.py.
+
+python tools/make_results.py
+"""
+
+if __name__ == "__main__":  # this checkout's packages come before others of their names
+    import sys
+    from pathlib import Path
+
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+    from train.common.entrypoint import start
+
+    start(__file__, "train.report.documents.make")
