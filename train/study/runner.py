@@ -27,7 +27,7 @@ from train.runs.store import RunFolder
 from train.study.config import Config
 from train.study.training import AfterEpoch, train_run
 from train.study.validation import check
-from train.study.workers import Task, train_on_workers
+from train.study.workers import Task, train_on_workers, workers
 
 DAY = 86_400.0  # seconds
 _OWN = ("process_id", "data_dir", "output")  # may differ from one process of a study to another
@@ -70,6 +70,13 @@ def _run_study(config: Config, devices: Devices, after_epoch: AfterEpoch) -> Rep
     runs = config.runs(dataset.fingerprint)
     here = _environment(config, devices)  # before anything is written: it may fail
     with contextlib.ExitStack() as stack:
+        tasks = list(map(Task, runs, multihost.from_first(lambda: places(study, runs))))
+        left = sum(not task.folder.is_finished for task in tasks)
+        client = (
+            stack.enter_context(workers(config, left))
+            if config.execution.has_workers and left
+            else None
+        )
 
         def begin() -> list[Task]:
             study.mkdir(parents=True, exist_ok=True)  # an impossible folder is known at once
@@ -86,8 +93,8 @@ def _run_study(config: Config, devices: Devices, after_epoch: AfterEpoch) -> Rep
             )
             if todo:
                 _describe(config, dataset, display)
-                if config.execution.has_workers:
-                    train_on_workers(config, todo, work, display)
+                if client is not None:
+                    train_on_workers(client, config, todo, work, display)
                 else:
                     _train_here(config, dataset, devices, here, todo, display, after_epoch)
         return multihost.from_first(lambda: build_report(study))

@@ -40,10 +40,13 @@ def check(config: Config) -> None:
         rules.one_of(*CHOICES[name]).check(name, getattr(config.run, name))
     arms = config.study.arms
     _check_rates(config, arms)
-    count = len(_runs(config, arms))
+    first, end = config.study.seeds
+    count = (end - first) * sum(len(config.study.rates(arm.name)) for arm in arms)
     if count > MOST_RUNS:
-        first, end = config.study.seeds
         raise InputError(f"seeds: {first}:{end} makes {count} runs; {MOST_RUNS} are allowed")
+    wanted = config.execution.workers
+    if wanted is not None and wanted != "auto" and int(wanted) > count:
+        raise InputError(f"workers: {wanted} are more than the {count} runs of the study")
     run = config.run
     if run.warmup_epochs >= run.epochs:
         raise InputError(
@@ -55,12 +58,6 @@ def check(config: Config) -> None:
         raise InputError("tensorboard: needs tensorboardX: pip install -e '.[tensorboard]'")
     _check_processes(config)
     _check_path("output", config.execution.output)
-
-
-def _runs(config: Config, arms: list[Arm]) -> range:
-    """As many as there are runs; not made, for there may be too many."""
-    first, end = config.study.seeds
-    return range((end - first) * sum(len(config.study.rates(arm.name)) for arm in arms))
 
 
 def _check_processes(config: Config) -> None:

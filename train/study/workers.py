@@ -39,83 +39,46 @@ class Task(NamedTuple):
 
 
 def train_on_workers(
-    config: Config, todo: Sequence[Task], work: Callable[..., Any], display: Display
+    client: "distributed.Client",
+    config: Config,
+    todo: Sequence[Task],
+    work: Callable[..., Any],
+    display: Display,
 ) -> None:
     """Calls `work(config, run, folder)` for each task, on one worker or another; waits for all.
 
     Raises:
-      InputError: of a task; or if there are no workers, or a run lost too many of them.
+      InputError: of a task, or if a run lost too many workers.
     """
-    with _client(config, len(todo)) as client:
-        futures = {
-            client.submit(work, config, *task, key=f"{task.folder.path}", pure=False): task
-            for task in todo
-        }
-        shown = [_Progress(task, display) for task in todo]
-        left = set(futures)
-        with signals.listening():
-            while left:
-                _check_signals()
-                for each in shown:
-                    each.show()
-                for future in [future for future in left if future.done()]:
-                    left.remove(future)
-                    _raise_error(future, futures[future])
-                time.sleep(_POLL)
-        for each in shown:
-            each.show()
-
-
-def dask_setup(worker: Any) -> None:
-    """Gives a worker its share of this machine before it uses JAX: Dask calls this.
-
-    Its share of the cores, or one GPU. Of a cluster's worker only its settings of JAX are ours.
-    """
-    count = int(os.environ.get(_WORKERS, "0"))
-    if count:
-        gpus = _gpus()
-        if gpus:
-            os.environ["CUDA_VISIBLE_DEVICES"] = gpus[worker.name % len(gpus)]
-        else:
-            cores = sorted(os.sched_getaffinity(0))
-            os.sched_setaffinity(0, cores[worker.name % len(cores) :: count])
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)
-    importlib.import_module("train.engine.backend").configure()
-
-
-def count_of(workers: str | None, runs: int) -> int:
-    """How many workers an option asks for, at most one a run; 0 for none.
-
-    `auto` is one for each GPU, or each core.
-
-    Raises:
-      InputError: if there are more workers than runs.
-    """
-    if workers is None:
-        return 0
-    if workers == "auto":
-        return min(runs, len(_gpus()) or len(os.sched_getaffinity(0)))
-    if int(workers) > runs:
-        raise InputError(f"workers: {workers} are more than the {runs} runs that are left")
-    return int(workers)
-
-
-class _Progress:
-    """Shows a run's epochs as its metrics.jsonl grows."""
-
-    def __init__(self, task: Task, display: Display):
-        self._run, self._folder, self._display = task.run, task.folder, display
-        self._epochs = 0
-
-    def show(self) -> None:
-        last = self._folder.last_epoch()
-        if last is not None and last["epoch"] != self._epochs:
-            self._epochs = last["epoch"]
-            self._display.epoch(self._folder.path.name, last, self._run.epochs)
+    futures = {
+        client.submit(work, config, *task, key=str(task.folder.path), pure=False): task
+        for task in todo
+    }
+    shown = [_Progress(task, display) for task in todo]
+    left = set(futures)
+    with signals.listening():
+        while left:
+            _check_signals()
+            time.sleep(_POLL)
+            done = {future for future in left if future.done()}
+            for each in shown:
+                each.show()
+            for future in done:
+                _raise_error(future, futures[future])
+            left -= done
 
 
 @contextlib.contextmanager
-def _client(config: Config, runs: int) -> "Iterator[distributed.Client]":
+def workers(config: Config, runs: int) -> "Iterator[distributed.Client]":
+    """The workers that the study asks for: this machine's, started here, or a cluster's.
+
+    Args:
+      config: the study.
+      runs: how many are left to train.
+
+    Raises:
+      InputError: if there is no such cluster, or it has no workers.
+    """
     import distributed  # imported where asked for: it takes a second
 
     logging.getLogger("distributed").setLevel(logging.CRITICAL)  # we tell what matters
@@ -126,11 +89,13 @@ def _client(config: Config, runs: int) -> "Iterator[distributed.Client]":
         except (OSError, ValueError, TimeoutError) as error:
             raise InputError(f"cluster: {address!r}: {first_line(error)}") from None
         with client:
-            if not client.scheduler_info()["workers"]:
-                raise InputError(f"cluster: {address!r} has no workers")
+            try:
+                client.wait_for_workers(1, timeout=_TO_CONNECT)
+            except TimeoutError:
+                raise InputError(f"cluster: {address!r} has no workers") from None
             yield client
         return
-    count = count_of(config.execution.workers, runs)
+    count = count_of(str(config.execution.workers), runs)
     scratch = Path(tempfile.mkdtemp(prefix="rsgdm-workers-"))
     with signals.cleaned_up(lambda: shutil.rmtree(scratch, ignore_errors=True)):
         compiled = {
@@ -151,6 +116,43 @@ def _client(config: Config, runs: int) -> "Iterator[distributed.Client]":
         )
         with cluster, distributed.Client(cluster) as client:
             yield client
+
+
+def count_of(workers: str, runs: int) -> int:
+    """How many workers an option asks for, at most one a run; `auto`: one a GPU, or a core."""
+    most = len(_gpus()) or len(os.sched_getaffinity(0)) if workers == "auto" else int(workers)
+    return min(most, runs)
+
+
+def dask_setup(worker: Any) -> None:
+    """Gives a worker its share of this machine before it uses JAX: Dask calls this.
+
+    Its share of the cores, or one GPU. Of a cluster's worker only its settings of JAX are ours.
+    """
+    count = int(os.environ.get(_WORKERS, "0"))
+    if count:
+        gpus = _gpus()
+        if gpus:
+            os.environ["CUDA_VISIBLE_DEVICES"] = gpus[worker.name % len(gpus)]
+        else:
+            cores = sorted(os.sched_getaffinity(0))
+            os.sched_setaffinity(0, cores[worker.name % len(cores) :: count])
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    importlib.import_module("train.engine.backend").configure()
+
+
+class _Progress:
+    """Shows a run's epochs as its metrics.jsonl grows."""
+
+    def __init__(self, task: Task, display: Display):
+        self._run, self._folder, self._display = task.run, task.folder, display
+        self._epochs = 0
+
+    def show(self) -> None:
+        last = self._folder.last_epoch()
+        if last is not None and last["epoch"] != self._epochs:
+            self._epochs = last["epoch"]
+            self._display.epoch(self._folder.path.name, last, self._run.epochs)
 
 
 def _check_signals() -> None:

@@ -1,0 +1,160 @@
+"""Many runs at once, on workers of this machine and of a cluster; some of them killed."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.train import runs
+from tests.train.commands import ROOT, finished, run, started, status
+from train import cifar
+from train.study.workers import count_of
+
+SMALL = (
+    *("--preset", "demo", "--train-examples", "256", "--epochs", "4", "--halve-every", "2"),
+    *("--optimizers", "sgdm", "rsgdm", "--learning-rate", "0.5", "--seeds", "2"),
+    *("--checkpoint-every", "1"),
+)
+
+
+def _program(*words):
+    return ("train/cifar.py", *SMALL, *words)
+
+
+def _workers(study: Path) -> dict[str, int]:
+    """The process that began each run."""
+    found = {}
+    for path in study.glob("*-seed*/environment.json"):
+        with contextlib.suppress(ValueError):
+            found[path.parent.name] = int(json.loads(path.read_text())[-1]["worker"].split()[1])
+    return found
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory) -> Path:
+    """The study by two workers, none of them killed."""
+    study = tmp_path_factory.mktemp("workers") / "study"
+    done = run(*_program("--workers", "2", "--output", study))
+    assert done.returncode == 0, done.stderr
+    # Every epoch of every run is counted, and nothing else is said.
+    assert "[  16/16] " in done.stderr
+    assert "distributed" not in done.stderr
+    return study
+
+
+@pytest.mark.slow
+def test_each_worker_has_its_share(reference):
+    assert len(set(_workers(reference).values())) == 2
+    cores = len(os.sched_getaffinity(0))
+    for path in reference.glob("*-seed*/environment.json"):
+        (start,) = json.loads(path.read_text())
+        assert start["cores"] in (cores // 2, cores - cores // 2)
+    assert (reference / "report" / "table.md").exists()
+
+
+def _kill_a_worker(study: Path) -> str:
+    """Kills one that has an epoch of its run behind it; returns the run's name."""
+    while True:
+        for name, process in _workers(study).items():
+            begun = (study / name / "checkpoints" / "epoch-1").exists()
+            if begun and not (study / name / "result.json").exists():
+                os.kill(process, signal.SIGKILL)
+                return name
+        time.sleep(0.01)
+
+
+@pytest.mark.slow
+def test_a_killed_workers_run_is_taken_over(reference, tmp_path):
+    study = tmp_path / "study"
+    with started(*_program("--workers", "2", "--output", study)) as process:
+        name = _kill_a_worker(study)
+        (done,) = finished(process)
+    assert done.returncode == 0, done.stderr
+    assert len(json.loads((study / name / "environment.json").read_text())) == 2
+    runs.assert_same(study, reference)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_signals_stop_all_workers_and_the_same_command_goes_on(number, code, reference, tmp_path):
+    study = tmp_path / "study"
+    words = _program("--workers", "2", "--output", study)
+    with started(*words) as process:
+        while not list(study.glob("*-seed*/checkpoints/epoch-1")):
+            time.sleep(0.05)
+        began = time.monotonic()
+        process.send_signal(number)
+        (stopped,) = finished(process)
+        seconds = time.monotonic() - began
+        workers = _workers(study).values()
+        time.sleep(1)  # they end when they see that their parent has
+        assert not [process for process in workers if Path(f"/proc/{process}").exists()]
+    assert stopped.returncode == code, stopped.stderr
+    assert stopped.stderr.splitlines()[-1].startswith(f"cifar.py: stopped by {number.name}")
+    assert seconds < 60  # it takes two or three; a limit that no busy machine breaks
+    done = run(*words)
+    assert done.returncode == 0, done.stderr
+    runs.assert_same(study, reference)
+
+
+@contextlib.contextmanager
+def _dask(*words):
+    """A process of Dask's, as its users start it."""
+    with started(
+        *("-m", "distributed.cli." + words[0], *words[1:]),
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        yield process
+
+
+@pytest.mark.slow
+def test_a_cluster_that_exists_and_loses_a_worker(reference, tmp_path):
+    study, place = tmp_path / "study", tmp_path / "scheduler.json"
+    scheduler = ["--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", place]
+    worker = ["--scheduler-file", place, "--nthreads", "1", "--nworkers", "2", "--no-dashboard"]
+    worker += ["--preload", "train.study.workers", "--local-directory", tmp_path]
+    with _dask("dask_scheduler", *scheduler), _dask("dask_worker", *worker):
+        while not place.exists():
+            time.sleep(0.1)
+        address = json.loads(place.read_text())["address"]
+        with started(*_program("--cluster", address, "--output", study)) as process:
+            name = _kill_a_worker(study)
+            (done,) = finished(process)
+    assert done.returncode == 0, done.stderr
+    assert len(json.loads((study / name / "environment.json").read_text())) == 2
+    # Its workers have all cores: their numbers differ from the reference's in rounding.
+    for path in reference.glob("*-seed*"):
+        assert len(runs.metrics(study / path.name)) == len(runs.metrics(path))
+
+
+BAD = {
+    "--workers 0": "workers: '0' is not auto, or a whole number of 1 or more",
+    "--workers few": "workers: 'few' is not auto, or a whole number of 1 or more",
+    "--workers 16": "workers: 16 are more than the 15 runs of the study",
+    "--workers 2 --cluster tcp://127.0.0.1:1": "cluster: it has workers of its own",
+    "--workers 2 --distributed": "workers: train whole runs each; not together with --distributed",
+    "--cluster nowhere:x": "cluster: 'nowhere:x': ",
+}
+
+
+@pytest.mark.parametrize("options", BAD)
+def test_bad_options(options, tmp_path, monkeypatch, capsys):
+    words = ["--preset", "demo", *options.split(), "--output", tmp_path / "study"]
+    assert status(cifar, words, monkeypatch) == 2
+    err = capsys.readouterr().err
+    assert BAD[options] in err.splitlines()[-1]
+    assert not (tmp_path / "study").exists()
+
+
+def test_the_number_of_workers(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(6)))
+    assert [count_of("auto", 9), count_of("auto", 4), count_of("3", 9), count_of("3", 2)] == [
+        *(6, 4, 3, 2)
+    ]
