@@ -33,7 +33,7 @@ def port() -> int:
 
 def _config(port: int, process: int, processes: int = 2):
     address = f"127.0.0.1:{port}"
-    return small("", coordinator=address, num_processes=processes, process_id=process)
+    return small("", coordinator=address, num_processes=processes, process_id=process).execution
 
 
 @pytest.fixture
@@ -60,7 +60,10 @@ def alone(monkeypatch):
 )
 def test_a_process_that_never_comes(process, processes, line, port, alone, capsys):
     config = _config(port, process, processes)
-    with pytest.raises(LostProcessError) as error, multihost.together(config, to_meet=0.1):
+    with (
+        pytest.raises(LostProcessError) as error,
+        multihost.distributed_session(config, to_meet=0.1),
+    ):
         pass
     assert str(error.value) == f"coordinator: '127.0.0.1:{port}': {line}"
     assert alone[0] > 30  # JAX's own time is longer than ours
@@ -75,7 +78,7 @@ def test_a_third_process_that_never_comes(alone):
         config = _config(server.getsockname()[1], 1, 3)
         with (
             pytest.raises(LostProcessError, match="process 0 is there, but not all 3 processes"),
-            multihost.together(config, to_meet=0.1),
+            multihost.distributed_session(config, to_meet=0.1),
         ):
             pass
 
@@ -83,7 +86,10 @@ def test_a_third_process_that_never_comes(alone):
 def test_a_port_in_use(alone):
     with socket.create_server(("", 0)) as server:
         port = server.getsockname()[1]
-        with pytest.raises(InputError) as error, multihost.together(_config(port, 0), to_meet=0.1):
+        with (
+            pytest.raises(InputError) as error,
+            multihost.distributed_session(_config(port, 0), to_meet=0.1),
+        ):
             pass
     assert str(error.value) == (
         f"coordinator: '127.0.0.1:{port}': the port {port} is not free here: Address already in use"
@@ -95,8 +101,8 @@ def test_an_unknown_host(alone, monkeypatch):
         raise socket.gaierror(-2, "Name or service not known")
 
     def refused(host: str) -> str:
-        config = small("", coordinator=f"{host}:1234", num_processes=2, process_id=1)
-        with pytest.raises(InputError) as error, multihost.together(config, to_meet=0.1):
+        config = small("", coordinator=f"{host}:1234", num_processes=2, process_id=1).execution
+        with pytest.raises(InputError) as error, multihost.distributed_session(config, to_meet=0.1):
             pass
         return str(error.value)
 

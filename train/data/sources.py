@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -38,11 +39,12 @@ NAMED = {
     "cifar100": Named(100, 50_000, 10_000, (32, 32, 3)),
     "fashion_mnist": Named(10, 60_000, 10_000, (28, 28, 1)),
 }
-DATASETS = (*NAMED, "digits", "npz:FILE")
+# Those that come with a package: nothing is downloaded. To add one, add it here.
+BUNDLED: dict[str, Callable[[], Source]] = {"digits": lambda: _digits()}
 
 
 def read(name: str, data_dir: str | None, *, unverified_archive: bool) -> Source:
-    """Reads a data set by name; see `DATASETS`.
+    """Reads a data set by name: one of `NAMED` or `BUNDLED`, or npz:FILE.
 
     Raises:
       InputError: if it is not there, or not as it must be.
@@ -50,8 +52,8 @@ def read(name: str, data_dir: str | None, *, unverified_archive: bool) -> Source
     if name in NAMED:
         arrays = _named(name, data_dir, unverified_archive=unverified_archive)
         return Source(arrays, NAMED[name].classes, can_flip=True)
-    if name == "digits":
-        return Source(_digits(), 10, can_flip=False)
+    if name in BUNDLED:
+        return BUNDLED[name]()
     arrays = npz.read(_path(name.removeprefix("npz:")))
     return Source(arrays, int(arrays.y_train.max()) + 1, can_flip=False)
 
@@ -145,7 +147,7 @@ def _through_tfds(name: str, folder: Path) -> Arrays:
     return npz.read(target)
 
 
-def _digits() -> Arrays:
+def _digits() -> Source:
     """1,797 handwritten digits of 8×8 pixels, 0 to 16; every fourth of a class is for testing."""
     from sklearn import datasets  # imported where used: it takes longer than everything else here
 
@@ -153,4 +155,5 @@ def _digits() -> Arrays:
     images, labels = bunch.images.astype(np.uint8)[..., None], bunch.target.astype(np.int32)
     test = stratified(labels, len(labels) // 4, "test examples", keep=1)
     train = np.setdiff1d(np.arange(len(labels)), test)
-    return Arrays(images[train], labels[train], images[test], labels[test])
+    arrays = Arrays(images[train], labels[train], images[test], labels[test])
+    return Source(arrays, 10, can_flip=False)

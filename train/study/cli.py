@@ -72,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
         help="only say what the study would do and cost; with STEPS, time so many steps",
     )
     for field in FIELDS:
-        names = " ".join(name for name in CHOICES.get(field.name, ()) if ":" not in name)
+        names = " ".join(name for name in CHOICES.get(field.name, ()))
         option: dict[str, Any] = {
             "default": None,
             "help": field.metadata["help"].format(names=names),

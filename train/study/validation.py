@@ -5,6 +5,7 @@ several settings must be together.
 """
 
 import os
+from collections import ChainMap
 from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import Any
@@ -13,7 +14,7 @@ import numpy as np
 
 from train.common import rules
 from train.common.errors import InputError
-from train.data.sources import DATASETS, NAMED
+from train.data.sources import BUNDLED, NAMED
 from train.engine.optimizers import OPTIMIZERS, Arm
 from train.engine.schedules import SCHEDULES
 from train.models.resnet import MODELS
@@ -21,8 +22,8 @@ from train.runs import settings
 from train.study.config import Config
 
 # Setting → the names that it may have.
-CHOICES: Mapping[str, Mapping[str, Any] | tuple[str, ...]] = {
-    "dataset": DATASETS,
+CHOICES: Mapping[str, Mapping[str, Any]] = {
+    "dataset": ChainMap(BUNDLED, NAMED),
     "model": MODELS,
     "schedule": SCHEDULES,
     "optimizers": OPTIMIZERS,
@@ -91,7 +92,7 @@ def _check_processes(config: Config) -> None:
 def _check_data(config: Config) -> None:
     dataset, execution = config.run.dataset, config.execution
     if not dataset.startswith("npz:"):
-        rules.one_of(*DATASETS).check("dataset", dataset)
+        rules.one_of(*CHOICES["dataset"], "npz:FILE").check("dataset", dataset)
     elif dataset == "npz:":
         raise InputError("dataset: npz: names no file; allowed is npz:FILE")
     else:
