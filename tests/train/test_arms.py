@@ -15,6 +15,8 @@ from train.common.errors import InputError
 from train.engine.optimizers import Arm
 from train.study.presets import PRESETS
 
+pytestmark = pytest.mark.usefixtures("quick_studies")
+
 MINE = """
 import optax
 

@@ -47,10 +47,19 @@ def _flat(images, data):
 
 def _loss_and_accuracy(data, state, mean, var):
     """In evaluation mode, by hand."""
-    norm, dense = state.params["norm"], state.params["dense"]
-    x = _flat(data.evaluation.images, data)
-    x = (x - mean) / np.sqrt(var + 1e-5) * norm["scale"][...] + norm["bias"][...]
-    logits = x @ np.asarray(dense["kernel"][...], np.float64) + dense["bias"][...]
+    scale, shift, kernel, bias, mean, var = (
+        np.asarray(array, np.float64)
+        for array in (
+            state.params["norm"]["scale"][...],
+            state.params["norm"]["bias"][...],
+            state.params["dense"]["kernel"][...],
+            state.params["dense"]["bias"][...],
+            mean,
+            var,
+        )
+    )
+    x = (_flat(data.evaluation.images, data) - mean) / np.sqrt(var + 1e-5) * scale + shift
+    logits = x @ kernel + bias
     logits -= logits.max(1, keepdims=True)
     log_p = logits - np.log(np.exp(logits).sum(1, keepdims=True))
     labels = data.evaluation.labels
