@@ -4,7 +4,7 @@ PYTHON ?=
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: help demo tune-demo figures results notebook bench gpu-check test test-all faults test-tfds test-versions lint format types check clean
+.PHONY: help dist demo tune-demo figures results notebook bench gpu-check test test-all faults test-tfds test-versions lint format types check clean
 
 help:
 	@echo "make demo           train the demo study on bundled digits (about a minute)"
@@ -21,6 +21,7 @@ help:
 	@echo "make gpu-check      on a machine with a GPU: what cannot be checked without (CUDA=12 or 13)"
 	@echo "make test-tfds      the download path, with TensorFlow in an environment of its own"
 	@echo "make test-versions  the library's tests on the newest and the oldest Python and jax"
+	@echo "make dist           build wheel and sdist, and use each in an empty environment"
 	@echo "make clean          remove environments and caches; runs/ stays"
 
 $(VENV)/bin/python:
@@ -53,6 +54,10 @@ faults: $(VENV)/installed-dev
 lint: $(VENV)/installed-dev
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
+
+# Wheel and sdist, each installed into an empty environment; a tag must be the version.
+dist: $(VENV)/installed-dev
+	tools/check-dist $(RUN)
 
 types: $(VENV)/installed-dev
 	$(RUN) -m mypy

@@ -15,7 +15,7 @@ from tests.library import reference
 
 ROOT = Path(__file__).parents[1]
 RECIPES = ROOT / "recipes"
-LIMIT = 300  # seconds, to end a hang
+LIMIT = 600  # seconds, to end a hang
 # What a recipe needs that no other part of the repository does.
 NEEDS = {"equinox_module": "equinox", "keras_jax": "keras", "optuna_study": "optuna"}
 DATA = np.random.default_rng(0)
