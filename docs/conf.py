@@ -28,6 +28,8 @@ exclude_patterns = ["figures/**"]
 html_theme = "furo"
 html_title = "rsgdm_optax"
 html_show_sourcelink = False
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 
 myst_enable_extensions = ["amsmath", "dollarmath"]
 myst_heading_anchors = 4  # links to headings, as GitHub makes them
@@ -38,6 +40,7 @@ mermaid_fullscreen = False
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # the signature and the section Args say it
 default_role = "py:obj"  # one backtick in a docstring
+napoleon_attr_annotations = False
 napoleon_custom_sections = ["Memory", "Sharding"]
 copybutton_exclude = ".linenos, .gp, .go"  # prompts and output are not copied
 
