@@ -4,7 +4,7 @@ PYTHON ?=
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: help demo tune-demo figures results notebook bench gpu-check test test-all faults test-tfds test-versions lint format types check clean
+.PHONY: help dist docs demo tune-demo figures gallery results notebook bench gpu-check test test-all faults test-tfds test-versions lint format types check clean
 
 help:
 	@echo "make demo           train the demo study on bundled digits (about a minute)"
@@ -15,12 +15,15 @@ help:
 	@echo "make format         format the code"
 	@echo "make tune-demo      choose the demo's learning rates on validation examples"
 	@echo "make figures        draw the figures of docs/theory.md"
+	@echo "make gallery        draw the paths of docs/gallery.md (a minute)"
 	@echo "make results        tables and figures of docs/results.md and README.md, from results/"
 	@echo "make notebook       run colab/rsgdm_demo.ipynb from top to bottom"
 	@echo "make bench          time updates, steps, epochs, checkpoints, imports: docs/performance.md"
 	@echo "make gpu-check      on a machine with a GPU: what cannot be checked without (CUDA=12 or 13)"
 	@echo "make test-tfds      the download path, with TensorFlow in an environment of its own"
 	@echo "make test-versions  the library's tests on the newest and the oldest Python and jax"
+	@echo "make docs           build the site into build/site, and run its examples"
+	@echo "make dist           build wheel and sdist, and use each in an empty environment"
 	@echo "make clean          remove environments and caches; runs/ stays"
 
 $(VENV)/bin/python:
@@ -54,6 +57,17 @@ lint: $(VENV)/installed-dev
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 
+# Warnings are errors: a broken link inside of the site, an undocumented public name. Then the examples.
+docs: $(VENV)/installed-docs
+	rm -rf build/site build/doctest
+	$(RUN) -m sphinx -E -W --keep-going -q -b html -d build/doctrees docs build/site
+	$(RUN) -m sphinx -W -q -b doctest -d build/doctrees docs build/doctest
+	@echo "the site is in build/site: open build/site/index.html"
+
+# Wheel and sdist, each installed into an empty environment; a tag must be the version.
+dist: $(VENV)/installed-dev
+	tools/check-dist $(RUN)
+
 types: $(VENV)/installed-dev
 	$(RUN) -m mypy
 
@@ -69,6 +83,9 @@ figures: $(VENV)/installed-train
 # In a fresh kernel; the file is not changed.
 notebook: $(VENV)/installed-dev
 	$(VENV)/bin/jupyter-execute --timeout=300 colab/rsgdm_demo.ipynb
+
+gallery: $(VENV)/installed-train
+	$(RUN) tools/gallery.py
 
 results: $(VENV)/installed-train
 	$(RUN) tools/make_results.py

@@ -27,6 +27,10 @@ def _tracked() -> list[Path]:
     return [ROOT / name for name in listed.stdout.splitlines() if (ROOT / name).is_file()]
 
 
+def _targets() -> set[str]:
+    return set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M))
+
+
 def test_wheel_holds_the_library_alone(tmp_path):
     command = ["-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path)]
     done = subprocess.run([sys.executable, *command], cwd=ROOT, capture_output=True, text=True)
@@ -79,8 +83,7 @@ def test_readme_code_runs():
 
 
 def test_readme_commands_and_links_exist():
-    targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.M))
-    assert set(re.findall(r"^\s+make ([\w-]+)", README, re.M)) <= targets
+    assert set(re.findall(r"^\s+make ([\w-]+)", README, re.M)) <= _targets()
     for link in re.findall(r"\]\(([^)#:]+)\)", README):
         assert (ROOT / link).exists(), link
     for name in re.findall(r"\| `(\w+)\(", README):
@@ -93,7 +96,51 @@ def test_citation_names_this_version():
     assert citation["version"] == rsgdm_optax.__version__
     assert citation["license"] == PROJECT["license"]
     assert citation["authors"] == PROJECT["authors"]
-    assert f"## {rsgdm_optax.__version__}" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_changelog_is_dated():
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    first, *released = re.findall(r"^## (.+)$", text, re.M)
+    assert first == "[Unreleased]"
+    dates = [re.fullmatch(r"\[\d+\.\d+\.\d+\] - (\d{4}-\d\d-\d\d)", line) for line in released]
+    assert all(dates)
+    assert [date[1] for date in dates] == sorted((date[1] for date in dates), reverse=True)
+    kinds = {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
+    assert set(re.findall(r"^### (.+)$", text, re.M)) <= kinds
+
+
+def test_workflows_call_what_exists():
+    targets = _targets()
+    for path in (ROOT / ".github/workflows").glob("*.yml"):
+        jobs = yaml.safe_load(path.read_text(encoding="utf-8"))["jobs"]
+        commands = [step["run"] for job in jobs.values() for step in job["steps"] if "run" in step]
+        assert commands
+        for command in commands:
+            for word in command.split():
+                if word.startswith((".ci/", "tests/", "tools/")):
+                    assert (ROOT / word).exists(), (path, word)
+            assert set(re.findall(r"\bmake ([\w-]+)", command)) <= targets
+    for path in (ROOT / ".github/ISSUE_TEMPLATE").glob("*.yml"):
+        form = yaml.safe_load(path.read_text(encoding="utf-8"))
+        assert {"name", "description", "body"} <= form.keys()
+
+
+def test_ci_calls_what_exists():
+    commands = (ROOT / ".ci/run").read_text(encoding="utf-8")
+    called = {word for line in re.findall(r"^make (.+)$", commands, re.M) for word in line.split()}
+    assert called
+    assert called <= _targets()
+
+
+def test_windows_is_told_at_the_start():
+    code = (
+        "import sys; from train.common.entrypoint import start; "
+        "sys.platform = 'win32'; start('train/cifar.py')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+    assert "Windows" in done.stderr
 
 
 def test_no_tracked_file_names_a_machine_or_a_package_index():

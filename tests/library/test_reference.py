@@ -121,7 +121,7 @@ def _loss_in_float32(name: str, decay: float, gradients: np.ndarray) -> np.ndarr
 NEAR_ONE = pytest.mark.parametrize("name", LINEAR)
 
 
-# What the README says of a β near 1. The bounds leave room for other orders of summation.
+# What docs/faq.md says of a β near 1. The bounds leave room for other orders of summation.
 @pytest.mark.parametrize("decay", [0.99, 0.999, 0.9999])
 @NEAR_ONE
 def test_decay_near_one_on_noise_in_float32(name, decay):

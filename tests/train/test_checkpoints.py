@@ -51,7 +51,7 @@ def _state(epoch: int) -> TrainState:
 
 
 def _metrics(epoch: int) -> list[dict]:
-    return [{"format": 2, "epoch": k + 1, "alpha": 0.1, "test_loss": 1 / 3} for k in range(epoch)]
+    return [{"epoch": k + 1, "alpha": 0.1, "test_loss": 1 / 3} for k in range(epoch)]
 
 
 @pytest.fixture(scope="module")
@@ -141,7 +141,7 @@ def test_the_checksums_are_those_of_the_command_sha256sum(kept):
 
 def test_metrics_without_a_number_stay_readable(folder):
     path = folder / "epoch-4" / "metrics.json"
-    assert json.loads(path.read_text()) == {"format": 2, "epochs": _metrics(4)}
+    assert json.loads(path.read_text()) == {"format": 3, "epochs": _metrics(4)}
     old = [{"epoch": k + 1, "learning_rate": 0.1, "test_loss": 1 / 3} for k in range(4)]
     path.write_text(json.dumps(old))
     write_sums(folder / "epoch-4")
@@ -291,8 +291,8 @@ FAILURES = {
     "Orbax's own": (_orbax_fails(Exception("no\nway")), "cannot be read: Exception: no; "),
     "Orbax without memory": (_orbax_fails(MemoryError()), "cannot be read: MemoryError; "),
     "newer": (
-        _rewritten({"format": 3, "epochs": [], "more": 1}),
-        "metrics.json was written by a newer version, in format 3; this one reads up to 2",
+        _rewritten({"format": 4, "epochs": [], "more": 1}),
+        "metrics.json was written by a newer version, in format 4; this one reads up to 3",
     ),
     "no format": (_rewritten({"epochs": []}), "metrics.json is in an unknown format"),
     "another format": (_rewritten({"format": "x"}), "metrics.json is in an unknown format"),

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from train.common import entrypoint
+from train.common import entrypoint, signals
 from train.common.errors import InputError, LostProcessError
 
 ROOT = Path(__file__).parents[2]
@@ -155,7 +155,7 @@ def _raise(error: BaseException):
     ("end", "status"),
     [
         (LostProcessError("process 1 has not come"), 2),
-        (entrypoint._Signalled(signal.SIGTERM), 143),
+        (signals.Interrupted(signal.SIGTERM, at_once=True), 143),
     ],
 )
 def test_ends_at_once_where_the_interpreters_way_out_would_crash_or_wait(

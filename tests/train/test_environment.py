@@ -19,7 +19,6 @@ from tests.train.conftest import run_study, small
 from train.common.errors import InputError
 from train.common.variables import blamed
 from train.engine import backend
-from train.engine.parallel import devices
 from train.runs import environment
 
 ROOT = Path(__file__).parents[2]
@@ -115,10 +114,10 @@ def test_a_backend_that_does_not_start(error, monkeypatch):
     monkeypatch.setattr(jax, "devices", fail)
     monkeypatch.setenv("JAX_PLATFORMS", "cuda")
     with pytest.raises(InputError, match=r"^JAX_PLATFORMS=cuda: JAX cannot start: no .*"):
-        devices()
+        backend.devices()
     monkeypatch.delenv("JAX_PLATFORMS")
     with pytest.raises(InputError, match=r"^JAX cannot start: no"):
-        devices()
+        backend.devices()
 
 
 def test_a_platform_that_is_not_there():
@@ -147,7 +146,7 @@ def test_flags_that_xla_does_not_know(monkeypatch):
     backend.check_xla_flags.cache_clear()
     monkeypatch.setenv("XLA_FLAGS", "--xla_no_such_flag=1")
     with pytest.raises(InputError, match=r"^XLA_FLAGS=--xla_no_such_flag=1: Unknown flag"):
-        devices()
+        backend.devices()
     backend.check_xla_flags.cache_clear()
 
 

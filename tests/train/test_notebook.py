@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -44,7 +45,11 @@ def test_no_address_is_taken_for_granted():
 @pytest.mark.parametrize(
     ("source", "line"),
     [
-        ("", "SOURCE: not set, and this is no checkout; give an address or folder"),
+        (
+            "",
+            "SOURCE: not set, and no checkout is here; give an address or folder, "
+            "or upload rsgdm_optax.zip",
+        ),
         ("nowhere", "SOURCE: 'nowhere' is no folder, and git could not clone it"),
         (".", "SOURCE: . is no checkout of rsgdm_optax"),
     ],
@@ -57,6 +62,17 @@ def test_outside_of_a_checkout_it_stops_with_one_line(source, line, tmp_path):
 def test_it_finds_the_checkout_around_it(tmp_path):
     for folder, source in ((ROOT / "colab", ""), (ROOT, ""), (tmp_path, str(ROOT))):
         assert _first_cell(folder, source).strip() == f"using {ROOT}"
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_it_finds_a_checkout_beside_it(packed, tmp_path):
+    for name in ("rsgdm_optax", "train"):
+        (tmp_path / "rsgdm_optax" / name).mkdir(parents=True)
+        (tmp_path / "rsgdm_optax" / name / "file").touch()
+    if packed:
+        shutil.make_archive(str(tmp_path / "rsgdm_optax"), "zip", tmp_path, "rsgdm_optax")
+        shutil.rmtree(tmp_path / "rsgdm_optax")
+    assert _first_cell(tmp_path, "").strip() == f"using {tmp_path}/rsgdm_optax"
 
 
 @pytest.mark.parametrize("missing", ["rsgdm_optax", "rich"])

@@ -39,6 +39,11 @@ def start(script: str, module: str | None = None) -> NoReturn:
     name = module or ".".join(path.relative_to(_ROOT).with_suffix("").parts)
 
     def main() -> int:
+        if sys.platform == "win32":
+            raise InputError(
+                f"{path.name}: locks files as Linux and macOS do; on Windows use WSL. "
+                "The library, rsgdm_optax, does not need that."
+            )
         try:
             program = importlib.import_module(name)
         except ValueError as error:

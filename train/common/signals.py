@@ -26,10 +26,10 @@ _cleanups: list[Callable[[], None]] = []
 class Interrupted(BaseException):
     """A signal arrived: files are closed on the way out."""
 
-    def __init__(self, number: signal.Signals):
+    def __init__(self, number: signal.Signals, *, at_once: bool = False):
         super().__init__(number.name)
         self.number = number
-        self.at_once = False  # whether the interpreter's own way out would wait for others
+        self.at_once = at_once  # whether the interpreter's own way out would wait for others
 
 
 def check() -> None:

@@ -212,7 +212,7 @@ def _metrics(text: str) -> list[dict[str, Any]]:
         case list(epochs):
             return [current(epoch) for epoch in epochs]
         case {"format": int(number), "epochs": list(epochs)} if number <= FORMAT:
-            return [current(epoch) for epoch in epochs]
+            return epochs
         case {"format": int(number)} if number > FORMAT:
             raise InputError(
                 f"metrics.json was written by a newer version, in format {number}; this one reads "

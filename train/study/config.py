@@ -222,7 +222,7 @@ def _readable(name: str, value: Any) -> Any:
         # The shell leaves the ~ of --output=~/study and of npz:~/file to the program.
         file = "npz:" if value.startswith("npz:") else ""
         return file + os.path.expanduser(value.removeprefix(file))  # noqa: PTH111  # text remains
-    return value
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _rates(value: Any) -> Any:

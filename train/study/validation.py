@@ -107,7 +107,9 @@ def _check_data(config: Config) -> None:
 
 def _check_rates(config: Config, arms: list[Arm]) -> None:
     run, names = config.run, [arm.name for arm in arms]
-    for name in config.study.learning_rate:
+    for name, rates in config.study.learning_rate.items():
+        for rate in rates:
+            rules.POSITIVE.check(f"learning_rate{f' of {name}' if name else ''}", rate)
         if name and name not in names and name not in OPTIMIZERS:
             raise InputError(
                 f"learning_rate: {name!r} is unknown; allowed: {', '.join(names)}, and the "
@@ -116,7 +118,6 @@ def _check_rates(config: Config, arms: list[Arm]) -> None:
     for arm in arms:
         rates = config.study.rates(arm.name)
         for rate in rates:
-            rules.POSITIVE.check(f"learning_rate of {arm.name}", rate)
             alpha = arm.ema_rate(rate, run.lr_convention, run.decay)
             if not float(FLOAT32.tiny) <= alpha <= float(FLOAT32.max):
                 raise InputError(f"learning_rate of {arm.name}: {rate!r} is out of float32's range")
