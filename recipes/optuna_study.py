@@ -6,7 +6,6 @@ Each trial is a study of its own in FOLDER. The test set is left alone: `validat
 its examples from the training set. Trials of the same rate in the same folder repeat nothing.
 """
 
-import dataclasses
 import json
 import sys
 from pathlib import Path
@@ -23,17 +22,17 @@ folder, trials = Path(sys.argv[1]), int((*sys.argv[2:], 8)[0])
 
 def validation_loss(trial):
     rate = trial.suggest_float("learning_rate", 0.1, 10.0, log=True)
-    study = dataclasses.replace(
-        PRESETS["demo"],
+    output = folder / f"rate-{rate:.4g}"
+    study = PRESETS["demo"].replace(
         optimizers=("rsgdm",),
         learning_rate=rate,
         seeds=(100, 101),
         epochs=2,
         validation_examples=300,
-        output=str(folder / f"rate-{rate:.4g}"),
+        output=str(output),
     )
     run_study(study)
-    (result,) = Path(study.output).glob("*/result.json")
+    (result,) = output.glob("*/result.json")
     loss = json.loads(result.read_text())["validation_loss"]
     return float("inf") if loss is None else loss  # null: the run diverged
 

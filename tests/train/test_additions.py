@@ -31,7 +31,7 @@ class Dense(nnx.Module):
 
 
 def _constant(_settings, _steps_per_epoch):
-    return lambda count: np.float32(1)
+    return lambda _count: np.float32(1)
 
 
 def test_one_of_each(tmp_path, monkeypatch):
