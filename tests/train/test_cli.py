@@ -26,7 +26,7 @@ def _run(*words, **options):
 
 # options → what the line must say
 BAD = {
-    "--learning-rate -0.1": "learning_rate of sgdm: -0.1 is not a positive number",
+    "--learning-rate -0.1": "learning_rate: -0.1 is not a positive number",
     "--learning-rate 0": "not a positive number",
     "--learning-rate 1e39": "learning_rate of sgdm: 1e+39 is out of float32's range",
     "--learning-rate 1e-50": "out of float32's range",

@@ -23,7 +23,7 @@ import orbax.checkpoint as ocp
 
 from train.common.errors import InputError
 from train.common.progress import warn
-from train.runs.formats import FORMAT, current
+from train.runs.formats import FORMAT, figures
 
 State = TypeVar("State")  # a tree of arrays
 KEPT = 3  # while a run goes on; one once it is done
@@ -210,9 +210,9 @@ def _metrics(text: str) -> list[dict[str, Any]]:
     """The epochs in a metrics.json of any format."""
     match json.loads(text):
         case list(epochs):
-            return [current(epoch) for epoch in epochs]
+            return [figures(epoch) for epoch in epochs]
         case {"format": int(number), "epochs": list(epochs)} if number <= FORMAT:
-            return epochs
+            return [figures(epoch) for epoch in epochs]
         case {"format": int(number)} if number > FORMAT:
             raise InputError(
                 f"metrics.json was written by a newer version, in format {number}; this one reads "

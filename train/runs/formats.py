@@ -73,9 +73,13 @@ def settings(place: str, entry: Any) -> RunConfig:
 
 def current(entry: Mapping[str, Any]) -> dict[str, Any]:
     """An epoch's figures, or a result, of any known format in today's."""
+    return {"format": FORMAT} | figures(entry)
+
+
+def figures(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """The same, without the format's number."""
     names = {"learning_rate": "alpha"}
-    values = {names.get(key, key): value for key, value in entry.items() if key != "format"}
-    return {"format": FORMAT} | values
+    return {names.get(key, key): value for key, value in entry.items() if key != "format"}
 
 
 def checked(place: str, entry: Any, keys: Mapping[str, Key]) -> dict[str, Any]:
