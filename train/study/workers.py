@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _POLL = 0.2  # seconds
 _TO_CONNECT = 30  # seconds
+_SILENT = {"DASK_LOGGING__DISTRIBUTED": "critical"}
 _WORKERS = "RSGDM_WORKERS"  # of this machine, among whom its cores are shared
 
 
@@ -111,7 +112,7 @@ def workers(config: Config, runs: int) -> "Iterator[distributed.Client]":
             dashboard_address=None,
             local_directory=str(scratch),
             preload="train.study.workers",
-            env={**compiled, **given, _WORKERS: str(count)},
+            env={**compiled, **given, _WORKERS: str(count), **_SILENT},
             silence_logs=logging.CRITICAL,
         )
         with cluster, distributed.Client(cluster) as client:
@@ -137,7 +138,6 @@ def dask_setup(worker: Any) -> None:
         else:
             cores = sorted(os.sched_getaffinity(0))
             os.sched_setaffinity(0, cores[worker.name % len(cores) :: count])
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)
     importlib.import_module("train.engine.backend").configure()
 
 
