@@ -40,7 +40,7 @@ BAD = {
     "--optimizers adam": "learning_rate: none given for adam",
     "--optimizers lion": "optimizers: 'lion' is unknown; allowed: sgdm, rsgdm",
     "--optimizers sgdm sgdm": "sgdm is given twice",
-    "--optimizers rsadam": "rsadam is not available yet",
+    "--optimizers rsadam": "learning_rate: none given for rsadam",
     "--epochs 0": "epochs: 0 is not a whole number of 1 or more",
     "--epochs 1.5": "'1.5' is not a whole number",
     "--halve-every 0": "halve_every: 0",

@@ -6,6 +6,7 @@ import numpy as np
 import optax
 import pytest
 
+import rsgdm_optax
 from tests.library import reference
 from train.engine.optimizers import (
     OPTIMIZERS,
@@ -14,6 +15,7 @@ from train.engine.optimizers import (
     make_optimizer,
     step_schedule,
 )
+from train.report.drawing import STYLES
 
 REFERENCES = {
     "sgdm": reference.sgdm,
@@ -69,10 +71,20 @@ def test_every_optimizer_descends():
 
 
 def test_decay_is_b1_of_the_adam_family():
-    for name in ("adam", "nadam", "adan"):
+    for name, maker in (
+        ("adam", optax.adam),
+        ("rsadam", rsgdm_optax.rsadam),
+        ("nadam", optax.nadam),
+        ("adan", optax.adan),
+    ):
         ours = make_optimizer(name, lambda _: 0.01, decay=0.7, weight_decay=0.0)
         path = _descend(ours)
-        np.testing.assert_array_equal(path, _descend(getattr(optax, name)(0.01, b1=0.7)))
+        np.testing.assert_array_equal(path, _descend(maker(0.01, b1=0.7)))
+
+
+def test_every_optimizer_has_a_style_of_its_own():
+    assert set(OPTIMIZERS) == set(STYLES)
+    assert len(set(STYLES.values())) == len(STYLES)
 
 
 def _adan(weight, b1=0.9, b2=0.92, b3=0.99):

@@ -23,6 +23,7 @@ OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
     **_AVERAGING,
     "sgd": lambda learning_rate, _decay: optax.sgd(learning_rate),
     "adam": lambda learning_rate, decay: optax.adam(learning_rate, b1=decay),
+    "rsadam": lambda learning_rate, decay: rsgdm_optax.rsadam(learning_rate, b1=decay),
     "nadam": lambda learning_rate, decay: optax.nadam(learning_rate, b1=decay),
     "adan": lambda learning_rate, decay: optax.adan(learning_rate, b1=decay),
 }
