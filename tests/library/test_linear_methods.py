@@ -249,7 +249,12 @@ def test_muons_first_stage_in_optax(x64):
     # debiasing, which fades.
     beta, steps = 0.8, 160
     gradients = np.random.default_rng(0).standard_normal((steps, 3, 2))
-    muon = optax.contrib.scale_by_muon(beta=beta, ns_coeffs=(1.0, 0.0, 0.0), eps=0.0)
+    muon = optax.contrib.scale_by_muon(
+        beta=beta,
+        ns_coeffs=(1.0, 0.0, 0.0),
+        eps=0.0,
+        weight_dimension_numbers=optax.contrib.MuonDimensionNumbers(),  # optax 0.2.6 needs it
+    )
     updates = _updates(muon, gradients)
     ours = _updates(linear.nesterov(beta).transformation(-1.0), gradients)
 
