@@ -12,13 +12,12 @@ from tests.train.documents import same_drawing, same_text, shown_by
 from tests.train.made_up import write_run
 from train.common import entrypoint
 from train.common.errors import InputError
-from train.report.drawing import Figure, drawing, drawn
+from train.report.drawing import Figure, drawn
 from train.study.presets import PRESETS
 from train.tune import best_rates
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "docs"))
-import make_figures  # noqa: E402
 import make_results  # noqa: E402
 from make_results import renewed  # noqa: E402
 from result_figures import Gallery  # noqa: E402
@@ -71,13 +70,6 @@ def test_documents_are_what_the_results_say(committed):
     assert files.keys() == gallery.figures.keys(), "run `make results`"
     for name, shown in _shown(gallery).items():
         assert same_drawing(shown_by(files[name]), shown), f"{name}: run `make results`"
-
-
-def test_the_theorys_figures_are_what_its_formulas_say():
-    with drawing():
-        for name, draw in make_figures.FIGURES.items():
-            file = ROOT / "docs" / "figures" / f"{name}.svg"
-            assert same_drawing(shown_by(file), drawn(draw())), f"{name}: run `make figures`"
 
 
 def test_of_equal_mean_accuracies_the_one_of_lower_loss_is_best(tmp_path):
