@@ -65,7 +65,6 @@ def test_nesterov_momentum_by_five_names(x64):
     muon = optax.contrib.scale_by_muon(
         beta=beta,
         ns_coeffs=(1.0, 0.0, 0.0),
-        ns_steps=1,
         eps=1e12,
         weight_dimension_numbers=optax.contrib.MuonDimensionNumbers(),  # optax 0.2.6 needs it
     )

@@ -91,14 +91,14 @@ def test_documents_write_rsgdm_in_optaxs_parts(x64):
         "scale_by_rsgdm": rsgdm_optax.scale_by_rsgdm.__doc__,
     }
     gradients = np.random.default_rng(0).standard_normal((40, 3))
-    start = r"optax\.chain\(optax\.scale_by_optimistic_gradient\(1\.0, β\),"
+    written_as = re.compile(
+        r"optax\.chain\(optax\.scale_by_optimistic_gradient\(1\.0, β\), "
+        r"optax\.ema\(β, debias=False\)(?:, optax\.scale_by_learning_rate\(α\))?\)"
+    )
     for name, text in texts.items():
-        # In the first lines: before the first section, figure or formula.
-        head = re.split(r"\n## |\n\$\$|\.\. math::", " ".join(text.partition("\n## ")[:1]))[0]
-        (written,) = re.findall(
-            rf"{start} optax\.ema\(β, debias=False\)[^`\n]*\)",
-            re.sub(r"\n {4}(?=optax\.ema)", " ", head),
-        )
+        # In the first lines: before the first section or formula.
+        head = re.split(r"\n## |\$\$|\.\. math::", text)[0]
+        (written,) = written_as.findall(" ".join(head.split()))
         has_rate = "scale_by_learning_rate" in written
         parts = eval(written.replace("β", "0.9").replace("α", "0.5"), {"optax": optax})  # noqa: S307
         ours = rsgdm_optax.rsgdm(0.5, 0.9) if has_rate else rsgdm_optax.scale_by_rsgdm(0.9)
