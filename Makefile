@@ -14,7 +14,7 @@ help:
 	@echo "make check          lint and types"
 	@echo "make format         format the code"
 	@echo "make tune-demo      choose the demo's learning rates on validation examples"
-	@echo "make figures        draw the figures of docs/theory.md"
+	@echo "make figures        draw the figures of docs/theory.md and docs/linear-momentum.md"
 	@echo "make gallery        draw the paths of docs/gallery.md (a minute)"
 	@echo "make results        tables and figures of docs/results.md and README.md, from results/"
 	@echo "make notebook       run colab/rsgdm_demo.ipynb from top to bottom"
@@ -78,7 +78,7 @@ format: $(VENV)/installed-dev
 	$(RUN) -m ruff format .
 
 figures: $(VENV)/installed-train
-	$(RUN) docs/make_figures.py
+	$(RUN) tools/theory_figures.py
 
 # In a fresh kernel; the file is not changed.
 notebook: $(VENV)/installed-dev

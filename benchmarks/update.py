@@ -32,6 +32,7 @@ OPTIMIZERS: dict[str, tuple[optax.GradientTransformation, int]] = {
     "sgdm": (rsgdm_optax.sgdm(RATE), 5),
     "nesterov": (rsgdm_optax.nesterov(RATE), 5),
     "rsgdm, one buffer": (rsgdm_optax.rsgdm(RATE, compact=True), 5),
+    "rsgdm, one buffer, c = 4": (rsgdm_optax.rsgdm(RATE, correction=4.0, compact=True), 5),
     "rsgdm, three buffers": (rsgdm_optax.rsgdm(RATE), 9),
 }
 

@@ -184,14 +184,16 @@ def rsgdm(
 ) -> optax.GradientTransformationExtraArgs:
     r"""RSGDM as an optimizer: SGD along the corrected average of the gradients.
 
+    While β is constant it *is* ``optax.chain(optax.scale_by_optimistic_gradient(1.0, β),
+    optax.ema(β, debias=False), optax.scale_by_learning_rate(α))``. This form adds a β that
+    changes from step to step, the choice of ``correction`` and ``first_difference``, buffers
+    of a chosen dtype that stay where the parameters are, and one buffer: ``compact``.
+
     .. math::
 
       \theta_t = \theta_{t-1} - \alpha_t \left( m_t + c z_t \right)
 
     with :math:`m_t` and :math:`z_t` as in `scale_by_rsgdm`, and :math:`c = \beta` in the paper.
-    With constant β that *is* ``optax.chain(optax.scale_by_optimistic_gradient(1.0, β),
-    optax.ema(β, debias=False), optax.scale_by_learning_rate(α))``; `scale_by_rsgdm` says what
-    this one adds, and ``compact`` needs a third of the memory of `scale_by_rsgdm`.
 
     =====================  ===================================================
     symbol                 name

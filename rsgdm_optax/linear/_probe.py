@@ -74,8 +74,7 @@ def impulse_response(
       docs/linear-momentum.md has the table of what it says of optax's transformations.
     """
     check_steps(steps)
-    random = np.random.default_rng(0)
-    x = random.standard_normal(steps) if at is None else np.asarray(at)
+    x = np.random.default_rng(0).standard_normal(steps) if at is None else np.asarray(at)
     is_real = jnp.issubdtype(x.dtype, jnp.floating) or jnp.issubdtype(x.dtype, jnp.integer)
     if not is_real or x.ndim == 0 or len(x) != steps:
         raise ValueError(
@@ -83,29 +82,38 @@ def impulse_response(
             f"got shape {x.shape} and dtype {x.dtype}."
         )
     gradients = jnp.asarray(x, float)
-    other = jnp.asarray(random.standard_normal(x.shape), float)
+    # Of a seed that nobody takes for `at`: with y = x, what is homogeneous would pass for linear.
+    other = jnp.asarray(np.random.default_rng((0, 1, 2)).standard_normal(x.shape), float)
 
     def updates(gradients: jax.Array) -> jax.Array:
         params = jnp.zeros_like(gradients[0])
-        state = transformation.init(params)
-        found = []
-        for gradient in gradients:
+
+        def step(state: optax.OptState, gradient: jax.Array) -> tuple[optax.OptState, jax.Array]:
             update, state = transformation.update(gradient, state, params)
-            found.append(update)
-        return jnp.stack(found)
+            return state, update
 
-    def disturbed(sizes: jax.Array) -> jax.Array:
-        shape = (steps,) + (1,) * (gradients.ndim - 1)
-        return updates(gradients + sizes.reshape(shape)).reshape(steps, -1).mean(axis=1)
+        # The first step may still change the types of the state.
+        state, first = step(transformation.init(params), gradients[0])
+        _, rest = jax.lax.scan(step, state, gradients[1:])
+        return jnp.concatenate([first[None], rest])
 
-    weights = np.asarray(jax.jacfwd(disturbed)(jnp.zeros(steps)), np.float64)
-    value, along_x = jax.jvp(updates, (gradients,), (gradients,))
-    _, along_y = jax.jvp(updates, (gradients,), (other,))
-    sum_of_both = updates(gradients + other)
+    @jax.jit
+    def everything() -> tuple[jax.Array, ...]:
+        def disturbed(sizes: jax.Array) -> jax.Array:
+            shape = (steps,) + (1,) * (gradients.ndim - 1)
+            return updates(gradients + sizes.reshape(shape)).reshape(steps, -1).mean(axis=1)
+
+        weights = jax.jacfwd(disturbed)(jnp.zeros(steps))
+        value, along_x = jax.jvp(updates, (gradients,), (gradients,))
+        _, along_y = jax.jvp(updates, (gradients,), (other,))
+        return weights, value, along_x, along_y, updates(gradients + other)
+
+    weights, value, along_x, along_y, sum_of_both = everything()
     tiny = float(np.finfo(np.float32).tiny)
     scale = max(_largest(value), _largest(sum_of_both), tiny)
     rests = value - along_x, sum_of_both - value - along_y
-    return ImpulseResponse(weights, max(_largest(rest) for rest in rests) / scale)
+    nonlinearity = max(_largest(rest) for rest in rests) / scale
+    return ImpulseResponse(np.asarray(weights, np.float64), nonlinearity)
 
 
 def _largest(x: jax.Array) -> float:
@@ -129,7 +137,8 @@ def identify(weights: npt.ArrayLike) -> Identified:
       \gamma = h_0 + \frac{h_1}{1-\beta}, \qquad
       c = \frac{h_0}{\gamma (1-\beta)} - 1,
 
-    where :math:`h_k`, k ≥ 1, are the weights in the last update, without the first gradient's. Its
+    where :math:`h_k`, k ≥ 1, are the weights in the last update, without the first gradient's. If
+    :math:`h_1` is 0, the pole shows in the first gradient alone, and β is how its weight fades. Its
     weights in the first two updates are `first`, if they are not those of any other gradient.
 
     Args:
@@ -168,7 +177,9 @@ def identify(weights: npt.ArrayLike) -> Identified:
     tiny = 2e-6 * largest  # float32's rounding errors
     h = w[-1, :0:-1]
     h1 = float(h[1])
-    pole = float(h[1:-1] @ h[2:] / (h[1:-1] @ h[1:-1])) if abs(h1) > tiny else 0.0
+    fading = h[1:] if abs(h1) > tiny else w[1:, 0]
+    is_seen = abs(fading[0]) > tiny
+    pole = float(fading[:-1] @ fading[1:] / (fading[:-1] @ fading[:-1])) if is_seen else 0.0
     if not tiny < pole * largest < largest:
         pole = 0.0
     gain = float(h[0]) + h1 / (1 - pole)

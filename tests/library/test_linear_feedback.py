@@ -91,6 +91,48 @@ def _simulate(optimizer, curvature, lanes, steps, start=0.0, noise=1.0):
     return np.asarray(run())
 
 
+def _slope(path, end):
+    """The factor by which |θ| shrinks a step, over the last three quarters of `end` steps.
+
+    Where the two roots are complex a path oscillates, and the ratio of two points says nothing. The
+    slope of log|θ| over many does, to 10⁻⁴: log|cos| scatters by about 1 a step around its mean.
+    """
+    steps = np.arange(end // 4, end)
+    return math.exp(np.polyfit(steps, np.log(path[steps]), 1)[0])
+
+
+@pytest.mark.parametrize("share", [0.02, 0.2, 0.4, 0.6, 0.9])
+@each_method
+def test_convergence_rate_of_a_run(name, share):
+    method, make = METHODS[name]
+    if name == "rsgdm":  # of three buffers: see the next test
+        make = functools.partial(rsgdm_optax.rsgdm, decay=0.9, compact=True)
+    rate = share * method.stability_limit / 2.0
+    path = np.abs(_simulate(make(rate), 2.0, 1, 4000, start=1.0, noise=0.0)[:, 0])
+    assert _slope(path, np.count_nonzero(path > 1e-280)) == pytest.approx(
+        float(linear.convergence_rate(method, rate, 2.0)), rel=1e-4
+    )
+
+
+def test_three_buffers_end_at_a_rate_of_their_own():
+    # m and c·z keep β^t of the first gradient, and cancel in n to rounding only. What is left of
+    # it, 10⁻¹⁶, fades like β^t too, and in the end outlives a path that shrinks faster.
+    curvature, decay = 2.0, 0.9
+    rate = 0.9 * linear.rsgdm(decay).stability_limit / curvature
+    shrinks = float(linear.convergence_rate(linear.rsgdm(decay), rate, curvature))
+    assert shrinks < 0.8 < decay
+    one, three = (
+        np.abs(_simulate(optimizer, curvature, 1, 1500, start=1.0, noise=0.0)[:, 0])
+        for optimizer in (
+            rsgdm_optax.rsgdm(rate, decay, compact=True),
+            rsgdm_optax.rsgdm(rate, decay),
+        )
+    )
+    assert _slope(one, 1500) == pytest.approx(shrinks, rel=1e-4)
+    assert _slope(three, 1500) == pytest.approx(decay, rel=1e-4)
+    np.testing.assert_allclose(three, one, rtol=0, atol=1e-14)
+
+
 @pytest.mark.parametrize("share", [0.05, 0.6])
 @each_method
 def test_stationary_variance_of_a_simulation(name, share):
@@ -147,6 +189,15 @@ def _ratio(c, a, decay=0.9):
     """The variance with weight c at equal α and β, against SGDM's."""
     ours = linear.stationary_variance(linear.rsgdm(decay, c), a, 1.0)
     return float(ours / linear.stationary_variance(linear.sgdm(decay), a, 1.0))
+
+
+def test_fact_11_ratios():
+    ratios = {0.1: 0.93, 1: 0.63, 4: 0.42, 5: 0.42, 6: 0.42, 10: 0.65, 12: 1.30}
+    assert {a: round(_ratio(0.9, a), 2) for a in ratios} == ratios
+    crossing = 1.9**2 * 0.8 / (0.9 * 0.1 * 2.8)
+    assert _ratio(0.9, crossing) == pytest.approx(1, rel=1e-12)
+    assert round(crossing, 2) == 11.46
+    assert round(crossing / linear.rsgdm(0.9).stability_limit, 2) == 0.84
 
 
 @pytest.mark.parametrize("decay", [0.3, 0.5, 0.51, 0.7, 0.9, 0.99])
@@ -244,6 +295,36 @@ def test_with_noise_tuned_rsgdm_needs_fewer_steps():
         for family in (linear.sgdm, linear.rsgdm)
     ]
     assert without[0] < without[1]
+
+
+def _steps_needed(curvatures, noise_variances, target, low, high):
+    """The fewest steps in which tuned RSGDM gets down to a loss, by bisection."""
+    while low < high:
+        middle = (low + high) // 2
+        tuned = linear.best_tuning(
+            linear.rsgdm, curvatures, noise_variances=noise_variances, steps=middle
+        )
+        low, high = (low, middle) if tuned.value <= target else (middle + 1, high)
+    return low
+
+
+@pytest.mark.parametrize(
+    ("modes", "batch", "needed"),
+    [
+        (100, 100, 79),
+        (100, math.inf, 158),
+        pytest.param(1000, 100, 71, marks=pytest.mark.slow),
+        pytest.param(1000, math.inf, 151, marks=pytest.mark.slow),
+    ],
+)
+def test_fact_12_steps_to_what_tuned_sgdm_reaches_in_a_hundred(modes, batch, needed):
+    # h = 1/i and noise h/B: with noise RSGDM needs fewer, without more.
+    h = 1 / np.arange(1, modes + 1.0)
+    target = linear.best_tuning(linear.sgdm, h, noise_variances=h / batch, steps=100).value
+    # Where two losses are within a millionth, the search may miss by a step.
+    assert _steps_needed(h, h / batch, target, needed - 3, needed + 3) == pytest.approx(
+        needed, abs=1
+    )
 
 
 def test_rsgdm_lands_in_one_step_where_nesterov_overshoots():

@@ -6,6 +6,7 @@ import numpy as np
 import optax
 import pytest
 
+import rsgdm_optax
 from tests.library import reference
 from train.engine.optimizers import OPTIMIZERS, Arm, known_faults
 from train.engine.schedules import factor
@@ -73,10 +74,15 @@ def test_every_optimizer_descends():
 
 
 def test_decay_is_b1_of_the_adam_family():
-    for name in ("adam", "nadam", "adan"):
+    for name, maker in (
+        ("adam", optax.adam),
+        ("rsadam", rsgdm_optax.rsadam),
+        ("nadam", optax.nadam),
+        ("adan", optax.adan),
+    ):
         ours = _made(name, lambda _: 0.01, decay=0.7, weight_decay=0.0)
         path = _descend(ours)
-        np.testing.assert_array_equal(path, _descend(getattr(optax, name)(0.01, b1=0.7)))
+        np.testing.assert_array_equal(path, _descend(maker(0.01, b1=0.7)))
 
 
 def _adan(weight, b1=0.9, b2=0.92, b3=0.99):

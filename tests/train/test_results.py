@@ -17,14 +17,13 @@ from train.report.documents import make
 from train.report.documents.figures import Gallery
 from train.report.documents.make import renewed
 from train.report.documents.results import Results
-from train.report.drawing import Figure, drawing, drawn
+from train.report.drawing import Figure, drawn
 from train.report.pack import pack
 from train.report.rates import best_rates
 from train.study.presets import PRESETS
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "docs"))
-import make_figures  # noqa: E402
 
 MARKED = "# Title\n\n<!-- results: {} -->\nold text\n<!-- end of results -->\n\nThe end.\n"
 
@@ -82,13 +81,6 @@ def test_documents_are_what_the_results_say(committed):
     assert files.keys() == gallery.figures.keys(), "run `make results`"
     for name, shown in _shown(gallery).items():
         assert same_drawing(shown_by(files[name]), shown), f"{name}: run `make results`"
-
-
-def test_the_theorys_figures_are_what_its_formulas_say():
-    with drawing():
-        for name, draw in make_figures.FIGURES.items():
-            file = ROOT / "docs" / "figures" / f"{name}.svg"
-            assert same_drawing(shown_by(file), drawn(draw())), f"{name}: run `make figures`"
 
 
 def test_of_equal_mean_accuracies_the_one_of_lower_loss_is_best(tmp_path):

@@ -45,6 +45,7 @@ STYLES: dict[str, tuple[str, Any]] = {
     "rsgdm_compact": ("#E69F00", (0, (1, 1))),
     "sgd": ("#009E73", "-."),
     "adam": ("#CC79A7", "-"),
+    "rsadam": ("#CC79A7", (0, (4, 2))),
     "nadam": ("#56B4E9", "-"),
     "adan": ("#B8A800", "-"),
 }

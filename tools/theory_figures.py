@@ -1,16 +1,23 @@
-"""Draws the figures of theory.md: `make figures`, or python docs/make_figures.py [FOLDER]."""
+"""Draws the figures of docs/theory.md and docs/linear-momentum.md: `make figures`.
+
+python tools/theory_figures.py [FOLDER]
+"""
 
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from rsgdm_optax import analysis, linear
 from train.report.drawing import GREY, STYLES, Axes, Figure, drawing, render
 from train.runs.store import write_bytes
 
 DECAY = 0.9
-METHODS = {
+Array = npt.NDArray[Any]
+METHODS: Mapping[str, Callable[[float], linear.LinearMomentum]] = {
     "sgd": lambda _: linear.sgd(),
     "sgdm": linear.sgdm,
     "nesterov": linear.nesterov,
@@ -18,7 +25,7 @@ METHODS = {
 }
 
 
-def rise_turn_fall() -> np.ndarray:
+def rise_turn_fall() -> Array:
     """70 gradients: still, a rise, a turn, a fall below zero, still again."""
     t = np.arange(70)
     return np.interp(t, [0, 5, 25, 30, 50, 70], [0.0, 0.0, 1.0, 1.0, -0.5, -0.5])
@@ -115,10 +122,10 @@ def stability() -> Figure:
         axes.semilogy(decays, limit, color=colour, linestyle=dashes, label=label)
         axes.fill_between(decays, 1, limit, color=colour, alpha=0.08, linewidth=0)
     for method in ("sgdm", "rsgdm"):
-        limit = METHODS[method](DECAY).stability_limit
-        axes.plot(DECAY, limit, "o", color=STYLES[method][0], markersize=4)
+        at_decay = METHODS[method](DECAY).stability_limit
+        axes.plot(DECAY, at_decay, "o", color=STYLES[method][0], markersize=4)
         axes.annotate(
-            f"{limit:.4g}", (DECAY, limit), (5, -9), textcoords="offset points", fontsize=8
+            f"{at_decay:.4g}", (DECAY, at_decay), (5, -9), textcoords="offset points", fontsize=8
         )
     axes.set(xlabel="Decay β", ylabel="Largest stable αλ", xlim=(0, 1), ylim=(1, 250))
     axes.set_yticks(
@@ -146,12 +153,41 @@ def bias() -> Figure:
     sigma = analysis.bias_terms(ramp, DECAY).sigma[t - 1]
     panels[1].plot([t, t], [0, sigma], color=GREY, linestyle=":")
     panels[1].annotate("ξ = 0, ς is not", (t, sigma / 2), (t + 1, 4), fontsize=8)
-    panels[0].set_ylabel("Bias, but for the factor 1 − β")
+    panels[0].set_ylabel("Bias / (1 − β)")
     _legend(figure, panels[0], 2)
     return figure
 
 
-FIGURES = {figure.__name__: figure for figure in (weights, lag, frequency, stability, bias)}
+def feedback() -> Figure:
+    """The stationary variance on a noisy quadratic against SGDM's, for several weights of z."""
+    figure, (axes,) = _axes(width=5.6, height=3.6)
+    sgdm = linear.sgdm(DECAY)
+    end = 21.0
+    axes.axhline(1, color=STYLES["sgdm"][0], linewidth=1, label="sgdm")
+    weights = {"c = β/2": DECAY / 2, "c = β, rsgdm": DECAY, "c = 2": 2.0, "c = 4": 4.0}
+    for name, (label, c) in zip(("sgd", "rsgdm", "nesterov", "adam"), weights.items(), strict=True):
+        method = linear.rsgdm(DECAY, c)
+        limit = method.stability_limit
+        a = np.linspace(0.02, min(end, 0.9999 * limit), 500)
+        ratio = linear.stationary_variance(method, 1.0, a) / linear.stationary_variance(
+            sgdm, 1.0, a
+        )
+        colour, dashes = STYLES[name]
+        axes.plot(a, ratio, color=colour, linestyle=dashes, label=label)
+        if limit < end:
+            axes.axvline(limit, color=colour, linewidth=0.8, linestyle=":")
+            axes.annotate(
+                f"{limit:.3g}", (limit, 1.97), (3, -2), textcoords="offset points", fontsize=8
+            )
+    axes.set(xlabel="αλ", ylabel="Variance, relative to SGDM's", xlim=(0, end), ylim=(0, 2))
+    axes.set_xticks(range(0, 21, 4))
+    _legend(figure, axes, 5)
+    return figure
+
+
+FIGURES: Mapping[str, Callable[[], Figure]] = {
+    figure.__name__: figure for figure in (weights, lag, frequency, stability, bias, feedback)
+}
 
 
 def main(folder: Path) -> None:
@@ -163,4 +199,4 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / "figures")
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parents[1] / "docs" / "figures")
