@@ -23,7 +23,6 @@ from train.report.rates import best_rates
 from train.study.presets import PRESETS
 
 ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "docs"))
 
 MARKED = "# Title\n\n<!-- results: {} -->\nold text\n<!-- end of results -->\n\nThe end.\n"
 

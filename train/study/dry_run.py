@@ -30,7 +30,7 @@ class Plan:
 
     @classmethod
     def of(cls, config: Config, *, timed_steps: int, devices: Devices | None = None) -> "Plan":
-        """Plans a study; nothing is downloaded or written.
+        """Plans a study; nothing is downloaded, and nothing written but the cache of decoded files.
 
         Args:
           config: the study.

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 _POLL = 0.2  # seconds
 _TO_CONNECT = 30  # seconds
-_SILENT = {"DASK_LOGGING__DISTRIBUTED": "critical"}
 _WORKERS = "RSGDM_WORKERS"  # of this machine, among whom its cores are shared
 
 
@@ -80,7 +79,8 @@ def workers(config: Config, runs: int) -> "Iterator[distributed.Client]":
     Raises:
       InputError: if there is no such cluster, or it has no workers.
     """
-    import distributed  # imported where asked for: it takes a second
+    import dask  # imported where asked for: it takes a second
+    import distributed
 
     logging.getLogger("distributed").setLevel(logging.CRITICAL)  # we tell what matters
     address = config.execution.cluster
@@ -99,24 +99,27 @@ def workers(config: Config, runs: int) -> "Iterator[distributed.Client]":
     count = count_of(str(config.execution.workers), runs)
     scratch = Path(tempfile.mkdtemp(prefix="rsgdm-workers-"))
     with signals.cleaned_up(lambda: shutil.rmtree(scratch, ignore_errors=True)):
-        compiled = {
+        environment = {
+            # What one worker has compiled, the others need not.
             "JAX_COMPILATION_CACHE_DIR": str(scratch / "compiled"),
             "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.1",
+            "DASK_LOGGING__DISTRIBUTED": "critical",
+            _WORKERS: str(count),
         }
-        given = {name: os.environ[name] for name in compiled if name in os.environ}
-        cluster = distributed.LocalCluster(
-            n_workers=count,
-            threads_per_worker=1,
-            processes=True,
-            memory_limit=None,
-            dashboard_address=None,
-            local_directory=str(scratch),
-            preload="train.study.workers",
-            env={**compiled, **given, _WORKERS: str(count), **_SILENT},
-            silence_logs=logging.CRITICAL,
-        )
-        with cluster, distributed.Client(cluster) as client:
-            yield client
+        given = {name: os.environ[name] for name in environment if name in os.environ}
+        with dask.config.set({"distributed.nanny.pre-spawn-environ": environment | given}):
+            cluster = distributed.LocalCluster(
+                n_workers=count,
+                threads_per_worker=1,
+                processes=True,
+                memory_limit=None,
+                dashboard_address="127.0.0.1:0",
+                local_directory=str(scratch),
+                preload="train.study.workers",
+                silence_logs=logging.CRITICAL,
+            )
+            with cluster, distributed.Client(cluster) as client:
+                yield client
 
 
 def count_of(workers: str, runs: int) -> int:
