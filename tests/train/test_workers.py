@@ -6,12 +6,13 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
 from tests.train import runs
-from tests.train.commands import ROOT, finished, run, started, status
+from tests.train.commands import LIMIT, ROOT, finished, run, started, status
 from train import cifar
 from train.study.workers import count_of
 
@@ -79,6 +80,22 @@ def test_a_killed_workers_run_is_taken_over(reference, tmp_path):
     runs.assert_same(study, reference)
 
 
+def _wait_for_the_end(processes: Iterable[int]) -> None:
+    """Until none of them runs: they end when they see that their parent has."""
+
+    def runs(process: int) -> bool:
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            state = Path(f"/proc/{process}/stat").read_text().rpartition(") ")[2][0]
+            return state not in "ZX"  # ended, and perhaps not waited for
+        return False
+
+    left = set(processes)
+    end = time.monotonic() + LIMIT
+    while left := {process for process in left if runs(process)}:
+        assert time.monotonic() < end, left
+        time.sleep(0.1)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_signals_stop_all_workers_and_the_same_command_goes_on(number, code, reference, tmp_path):
@@ -91,9 +108,7 @@ def test_signals_stop_all_workers_and_the_same_command_goes_on(number, code, ref
         process.send_signal(number)
         (stopped,) = finished(process)
         seconds = time.monotonic() - began
-        workers = _workers(study).values()
-        time.sleep(1)  # they end when they see that their parent has
-        assert not [process for process in workers if Path(f"/proc/{process}").exists()]
+        _wait_for_the_end(_workers(study).values())
     assert stopped.returncode == code, stopped.stderr
     assert stopped.stderr.splitlines()[-1].startswith(f"cifar.py: stopped by {number.name}")
     assert seconds < 60  # it takes two or three; a limit that no busy machine breaks

@@ -1,9 +1,9 @@
 """SIGINT and SIGTERM: a flag that training reads between its steps, and otherwise the end.
 
 A program that `hear` them ends at once, unless it is `listening`: then it has some seconds to call
-`check`. A second signal ends it at once. Python alone would hear a signal between two of its own
-instructions; C++ code may run for minutes before the next, in a compilation or an operation that
-other processes must join. So a thread watches.
+`check`, and some more to leave. A second signal ends it at once. Python alone would hear a signal
+between two of its own instructions; C++ code may run for minutes before the next, in a compilation
+or an operation that other processes must join. So a thread watches.
 """
 
 import contextlib
@@ -16,9 +16,10 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 
 STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143}
-_SECONDS_TO_CHECK = 2.0
+_SECONDS_TO_CHECK, _SECONDS_TO_LEAVE = 2.0, 30.0
 
 _received: list[signal.Signals] = []
+_was_checked = threading.Event()
 _listeners = 0
 _cleanups: list[Callable[[], None]] = []
 
@@ -35,6 +36,7 @@ class Interrupted(BaseException):
 def check() -> None:
     """Raises `Interrupted` if a signal has arrived."""
     if _received:
+        _was_checked.set()
         raise Interrupted(_received[0])
 
 
@@ -77,6 +79,7 @@ def hear(say: Callable[[signal.Signals], None]) -> Iterator[None]:
         for number, handler in before.items():
             signal.signal(number, handler)
         _received.clear()
+        _was_checked.clear()
 
 
 def _receive(number: int, _frame: FrameType | None) -> None:
@@ -89,13 +92,21 @@ def _watch(read: int, say: Callable[[signal.Signals], None]) -> None:
         if byte[0] not in STATUS:
             continue
         number = signal.Signals(byte[0])
-        if _listeners:
-            # A second signal, or the program's own end.
-            is_there, _, _ = select.select([read], [], [], _SECONDS_TO_CHECK)
-            if is_there and not os.read(read, 1):
-                break
+        if _listeners and _is_left(read):
+            break
         _end(number, say)
     os.close(read)
+
+
+def _is_left(read: int) -> bool:
+    """Waits for a check, and then for the program's own end; False at a second signal."""
+    for seconds in (_SECONDS_TO_CHECK, _SECONDS_TO_LEAVE):
+        is_there, _, _ = select.select([read], [], [], seconds)
+        if is_there:
+            return not os.read(read, 1)
+        if not _was_checked.is_set():
+            break
+    return False
 
 
 def _end(number: signal.Signals, say: Callable[[signal.Signals], None]) -> None:

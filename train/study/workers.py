@@ -8,6 +8,7 @@ read from the runs' metrics, so that nothing travels but settings.
 import contextlib
 import importlib
 import logging
+import multiprocessing
 import os
 import shutil
 import tempfile
@@ -58,7 +59,7 @@ def train_on_workers(
     left = set(futures)
     with signals.listening():
         while left:
-            _check_signals()
+            signals.check()
             time.sleep(_POLL)
             done = {future for future in left if future.done()}
             for each in shown:
@@ -119,7 +120,13 @@ def workers(config: Config, runs: int) -> "Iterator[distributed.Client]":
                 silence_logs=logging.CRITICAL,
             )
             with cluster, distributed.Client(cluster) as client:
-                yield client
+                try:
+                    yield client
+                except BaseException:
+                    # The cluster would wait for their runs.
+                    for worker in multiprocessing.active_children():
+                        worker.kill()
+                    raise
 
 
 def count_of(workers: str, runs: int) -> int:
@@ -156,14 +163,6 @@ class _Progress:
         if last is not None and last["epoch"] != self._epochs:
             self._epochs = last["epoch"]
             self._display.epoch(self._folder.path.name, last, self._run.epochs)
-
-
-def _check_signals() -> None:
-    try:
-        signals.check()
-    except signals.Interrupted as stop:
-        stop.at_once = True  # the workers end with their parent; waiting for them takes long
-        raise
 
 
 def _raise_error(future: Any, task: Task) -> None:
