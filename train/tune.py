@@ -52,9 +52,13 @@ def tune(config: Config, rates: list[float]) -> str:
     return table
 
 
+def _means(row: Row) -> tuple[float | None, float | None]:
+    return row.spreads["validation accuracy"].mean, row.spreads["validation loss"].mean
+
+
 def _score(row: Row) -> tuple[bool, float, float]:
     """Higher is better: no run diverged, then accuracy, then loss."""
-    accuracy, loss = row.accuracy.mean, row.loss.mean
+    accuracy, loss = _means(row)
     if accuracy is None or loss is None:
         return False, 0.0, 0.0
     # Rounded, for means of the same counts, added in another order, must be ties.
@@ -66,8 +70,8 @@ def best_rates(rates: Sequence[float], tables: Sequence[StudyTable]) -> dict[str
     best: dict[str, tuple[float, Row]] = {}
     for rate, table in zip(rates, tables, strict=True):
         for row in table.rows:
-            if row.optimizer not in best or _score(row) > _score(best[row.optimizer][1]):
-                best[row.optimizer] = rate, row
+            if row.arm not in best or _score(row) > _score(best[row.arm][1]):
+                best[row.arm] = rate, row
     return {name: rate for name, (rate, _) in best.items()}
 
 
@@ -75,10 +79,10 @@ def rate_table(rates: Sequence[float], tables: Sequence[StudyTable]) -> str:
     """Every optimizer's figures at every rate, in Markdown, the best of each in bold."""
     best = best_rates(rates, tables)
     body = [
-        [f"{rate:g}", *(_cell(row, is_best=rate == best[row.optimizer]) for row in table.rows)]
+        [f"{rate:g}", *(_cell(row, is_best=rate == best[row.arm]) for row in table.rows)]
         for rate, table in zip(rates, tables, strict=True)
     ]
-    seeds = tables[0].rows[0].accuracy.n + tables[0].rows[0].diverged
+    seeds = tables[0].rows[0].n + tables[0].rows[0].diverged
     return (
         f"{markdown_table(['rate', *best], body)}\n\n{tables[0].title}; {seeds} seeds. "
         "Validation accuracy in %, and loss; bold: the best accuracy of each optimizer, equal "
@@ -87,10 +91,11 @@ def rate_table(rates: Sequence[float], tables: Sequence[StudyTable]) -> str:
 
 
 def _cell(row: Row, *, is_best: bool) -> str:
-    if row.accuracy.mean is None or row.loss.mean is None:
+    accuracy, loss = _means(row)
+    if accuracy is None or loss is None:
         return "diverged"
     diverged = f", {row.diverged} diverged" if row.diverged else ""
-    text = f"{100 * row.accuracy.mean:.2f}, {row.loss.mean:.4f}{diverged}"
+    text = f"{100 * accuracy:.2f}, {loss:.4f}{diverged}"
     return f"**{text}**" if is_best else text
 
 

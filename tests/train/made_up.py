@@ -158,6 +158,7 @@ def write_run(
     accuracy: float | None,
     *,
     loss: float = 0.25,
+    train_loss: float = 0.5,
     speed: float = 1000.0,
     **settings,
 ) -> None:
@@ -173,7 +174,7 @@ def write_run(
             "epoch": epoch,
             "step": 10 * epoch,
             "alpha": config.learning_rate / epoch,
-            "train_loss": 0.5 / epoch,
+            "train_loss": train_loss / epoch,
             "train_accuracy": 0.75,
             f"{evaluation}_loss": loss,
             f"{evaluation}_accuracy": accuracy,
