@@ -82,8 +82,12 @@ def test_sentences_have_the_numbers_of_their_comparison():
     assert _said(-1 + SPREAD) == "worse by 1.00 [0.98, 1.02] points of accuracy."
     assert _said((1 + SPREAD), LOSS, None).startswith("worse by 1.0000 [0.98")
     assert _said((-1 + SPREAD), LOSS, None).startswith("better by 1.0000 [0.98")
-    assert _said(0.1 + SPREAD).endswith("points of accuracy, but equivalent within ±0.3.")
-    assert _said(SPREAD) == "equivalent within ±0.3 points of accuracy."
+    # At 90 % it is the twelfth: the mean of −3, −2, 2 and others.
+    within = "equivalent within ±0.3 points of accuracy: [-0.01, 0.01] at 90 %."
+    assert _said(SPREAD) == within
+    also = _said(0.1 + SPREAD)
+    assert also.startswith("better by 0.10 [0.08, 0.12] points of accuracy, but equivalent within")
+    assert also.endswith(": [0.09, 0.11] at 90 %.")
     assert "5 pairs cannot show anything at 95 %; at least 6 are needed." in _said(1 + SPREAD[:5])
     assert "1 pair cannot show anything at 95 %" in _said([1.0])
     assert _said([]) == "undecided in accuracy: there is no pair."
@@ -123,6 +127,9 @@ def test_no_contradiction_within_a_family(family, measure):
             side = 1 if low > 0 else -1
             assert side * of.difference.mean > 0
             assert (side * measure.sign > 0) == (of.verdict == "better")
+        ends = of.equivalence.low, of.equivalence.high
+        inside = None not in ends and -of.margin < ends[0] <= ends[1] < of.margin
+        assert inside == of.is_equivalent or 1 - max(map(abs, ends)) * measure.scale < 1e-6  # a tie
         said = of.sentence().removeprefix("rsgdm against sgdm: ")
         assert said.startswith(of.verdict)
         assert of.is_equivalent == ("equivalent" in said)

@@ -45,6 +45,11 @@ class StudyTable:
         """How many runs diverged."""
         return sum(row.diverged for row in self.rows)
 
+    @property
+    def main_comparisons(self) -> list[Comparison]:
+        """Those on the first measure, the one that counts."""
+        return [of for of in self.comparisons if of.measure == self.measures[0]]
+
     def header(self) -> list[str]:
         """The names of the arms' columns."""
         rate = [] if self._no_rates else ["rate"]
@@ -139,7 +144,7 @@ class StudyTable:
         return notes
 
     def _inference(self) -> list[str]:
-        first = [of for of in self.comparisons if of.measure == self.measures[0]]
+        first = self.main_comparisons
         count = len(first)
         notes = [
             "Differences are paired by seed. Interval, p and verdict come from the same sign-flip "

@@ -62,8 +62,8 @@ class Comparison:
 
     All fields but the verdict are of ours less theirs, unscaled. `verdict` is better or worse if
     and only if the interval excludes zero, which it does if and only if `adjusted` is at most 5 %.
-    `is_equivalent`, if and only if the adjusted p of the two one-sided tests is at most 5 %. An
-    arm may be better and equivalent: the difference is there, and too small to matter.
+    `is_equivalent`, if and only if the interval of the two one-sided tests, which is shorter,
+    lies inside ±margin. An arm may be better and equivalent: the difference is too small to matter.
     """
 
     arm: str
@@ -75,6 +75,7 @@ class Comparison:
     p: float | None
     adjusted: float | None
     margin: float | None
+    equivalence: Difference  # its interval lies inside ±margin where `is_equivalent`
     equivalence_adjusted: float | None
     is_equivalent: bool
     verdict: Verdict
@@ -98,15 +99,14 @@ class Comparison:
         found, unit = self.difference, self.measure.unit
         if found.mean is None:
             return f"undecided in {self.measure.name}: there is no pair"
-        within = "" if self.margin is None else f"within ±{self.measure.scale * self.margin:.6g}"
         if self.verdict in ("better", "worse") and found.low is not None and found.high is not None:
             sign = self.measure.sign if self.verdict == "better" else -self.measure.sign
             low, high = sorted((sign * found.low, sign * found.high))
             text = f"{self.verdict} by {self._number(sign * found.mean)}"
             text += f" [{self._number(low)}, {self._number(high)}] {unit}"
-            return f"{text}, but equivalent {within}" if self.is_equivalent else text
+            return f"{text}, but {self._equivalent()}" if self.is_equivalent else text
         if self.is_equivalent:
-            return f"equivalent {within} {unit}"
+            return self._equivalent()
         if found.low is None or found.high is None or self.detectable is None:
             needed = least_pairs(1, found.level)
             return (
@@ -120,6 +120,14 @@ class Comparison:
             return f"undecided: an effect of {seen} or more {unit} would have been seen"
         low, high = sorted((self.measure.sign * found.low, self.measure.sign * found.high))
         return f"undecided: between {self._number(low)} and {self._number(high)} {unit}"
+
+    def _equivalent(self) -> str:
+        found, sign = self.equivalence, self.measure.sign
+        ends = sorted(sign * end for end in (found.low, found.high) if end is not None)
+        margin = self.measure.scale * (self.margin or 0.0)
+        interval = ", ".join(map(self._number, ends))
+        at = confidence(found.level)
+        return f"equivalent within ±{margin:.6g} {self.measure.unit}: [{interval}] at {at}"
 
     def _number(self, value: float) -> str:
         return self.measure.number(value)
@@ -149,13 +157,15 @@ def compare(family: Sequence[Pairs], margin: float | None = None) -> list[Compar
     tests = [SignFlips(of) for of in differences]
     p = [test.p() if test.n else None for test in tests]
     adjusted, levels = _holm(p)
-    equivalence, _ = _holm(
+    within, within_levels = _holm(
         [test.p_equivalent(margin) if test.n and margin else None for test in tests]
     )
     found = []
     for k, pairs in enumerate(family):
         difference = Difference.tested(differences[k], tests[k], levels[k])
-        is_equivalent = _is_small(equivalence[k])
+        # Two one-sided tests at a level: the two-sided interval of twice the level.
+        equivalence = Difference.tested(differences[k], tests[k], 2 * within_levels[k])
+        is_equivalent = _is_small(within[k])
         found.append(
             Comparison(
                 arm=pairs.arm,
@@ -167,7 +177,8 @@ def compare(family: Sequence[Pairs], margin: float | None = None) -> list[Compar
                 p=p[k],
                 adjusted=adjusted[k],
                 margin=margin,
-                equivalence_adjusted=equivalence[k],
+                equivalence=equivalence,
+                equivalence_adjusted=within[k],
                 is_equivalent=is_equivalent,
                 verdict=_verdict(difference, pairs.measure, is_equivalent=is_equivalent),
                 detectable=None
