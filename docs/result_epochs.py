@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from result_files import Study
 
-from train.report.statistics import BASELINE, Difference
+from train.report.statistics import Difference
 from train.report.tables import difference_text, markdown_table
 from train.report.verdict import PRIMARY
 
@@ -50,7 +50,7 @@ def _epochs(study: Study) -> tuple[int, int]:
 
 
 def _accuracies(study: Study, first: int) -> dict[str, Accuracies]:
-    measure = f"{study.table.evaluation}_accuracy"
+    measure = f"{study.evaluation}_accuracy"
     return {
         name: {
             run.config.seed: np.array([line[measure] for line in run.metrics[first - 1 :]])
@@ -63,7 +63,7 @@ def _accuracies(study: Study, first: int) -> dict[str, Accuracies]:
 
 def _comparisons(study: Study) -> Iterator[tuple[str, str]]:
     """All with the baseline, and RSGDM with Nesterov momentum where both had one rate."""
-    yield from ((of.optimizer, BASELINE) for of in study.table.comparisons)
+    yield from ((of.arm, of.other) for of in study.table.main_comparisons)
     if study.share_rate(PRIMARY, CONTROL):
         yield PRIMARY, CONTROL
 

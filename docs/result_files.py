@@ -7,7 +7,8 @@ from typing import Any
 from train.experiments import bias_variance, nesterov_distance
 from train.experiments.measurement import Numbers, read_numbers
 from train.report.merge import Merged, merge
-from train.report.tables import StudyTable, tabulate
+from train.report.studies import tabulate
+from train.report.tables import StudyTable
 from train.report.verdict import MARGIN_POINTS
 from train.runs.formats import SETTINGS, checked
 
@@ -31,8 +32,13 @@ class Study:
 
     def share_rate(self, one: str, other: str) -> bool:
         """Whether both optimizers were run, at one rate."""
-        rates = {row.optimizer: row.alpha for row in self.table.rows}
+        rates = {row.arm: row.rate for row in self.table.rows}
         return {one, other} <= rates.keys() and rates[one] == rates[other]
+
+    @property
+    def evaluation(self) -> str:
+        """What its runs were evaluated on."""
+        return self.merged.runs[0].evaluation
 
     @property
     def environments(self) -> list[dict[str, Any]]:

@@ -10,7 +10,8 @@ from result_figures import Gallery
 from result_files import measured_on
 
 from train.experiments.measurement import Numbers
-from train.report.tables import markdown_table, title_of
+from train.report.studies import title_of
+from train.report.tables import markdown_table
 from train.runs.settings import RunConfig
 
 _STEPS = (1, 10, 50)  # and the last one

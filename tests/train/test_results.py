@@ -119,15 +119,14 @@ def test_studies_become_tables_verdicts_and_figures(tmp_path, checkout):
     assert readme.startswith("# Title\n\n<!-- results: summary -->\n| study | optimizer |")
     assert readme.endswith("<!-- end of results -->\n\nThe end.\n")
     assert "old text" not in readme
-    # Differences of 10, 11, 10, 11, ... thousandths: t of 7 degrees at 97.5 % is 2.364624.
+    # Differences of 10, 11, 10, 11, ... thousandths: 15 means of subsets are equal to either.
     assert (
-        "| digits/tuned | rsgdm | 0.5 | 8 | 91.40 ± 0.26 | +1.05 [+1.01, +1.09] | "
-        "better; beyond the margin |"
+        "| digits/tuned | rsgdm | 0.5 | 8 | 91.40 ± 0.26 | +1.05 [+1.00, +1.10] | better |"
     ) in readme
     assert "| fashion/ema | rsgdm | 0.5 | 8 + 1 diverged |" in readme
     text = (checkout / "docs" / "results.md").read_text()
-    assert "### digits/tuned\n\n| optimizer |" in text
-    assert "- rsgdm − sgdm (test accuracy, margin ±0.3 points): better; size beyond the" in text
+    assert "### digits/tuned\n\n| arm |" in text
+    assert "- rsgdm against sgdm: better by 1.05 [1.00, 1.10] points of test accuracy." in text
     tuning = text[text.index("<!-- results: tuning -->") :]
     assert "### tuning/digits\n\n| rate | sgdm | rsgdm |\n| --- | --- | --- |\n| 0.125 |" in tuning
     assert text.count("*Nothing has been run yet.*") == 2
@@ -149,10 +148,10 @@ def test_rsgdm_stands_beside_nesterov_where_they_had_one_rate(tmp_path, checkout
                 results / folder, "nesterov", seed, 0.9, loss=0.25 + ahead, learning_rate=rate
             )
     text = renewed(Results(results), checkout)[0]["docs/results.md"]
-    # Of 1, 2, 3: mean 2, standard error 1/√3; t of 2 degrees at 97.5 % is 4.302653.
     line = (
-        "rsgdm − nesterov, at one rate, 3 pairs, not tested: +2.00 [-0.48, +4.48] points of "
-        "accuracy, +0.2300 [+0.2052, +0.2548] in loss."
+        "rsgdm − nesterov, at one rate, 3 pairs, not tested: +2.00 (3 pairs cannot show anything "
+        "at 95 %) points of test accuracy, +0.2300 (3 pairs cannot show anything at 95 %) in test "
+        "loss."
     )
     assert text.count(line) == text.count("rsgdm − nesterov, at") == 1
     assert text.index("### one") < text.index(line) < text.index("### two")
@@ -161,18 +160,18 @@ def test_rsgdm_stands_beside_nesterov_where_they_had_one_rate(tmp_path, checkout
 def test_epochs_at_the_last_rate_stand_beside_the_last(tmp_path, checkout):
     results = tmp_path / "results"
     for folder, halve_every in (("all", 2), ("one", 1)):
-        for seed in range(3):
+        for seed in range(6):
             for optimizer, accuracy in (("rsgdm", 0.9), ("sgdm", 0.8), ("nesterov", 0.7)):
                 write_run(results / folder, optimizer, seed, accuracy, halve_every=halve_every)
             _set_accuracy(results / folder / f"sgdm-seed{seed}", 0.8 - (seed + 1) / 100)
     text = renewed(Results(results), checkout)[0]["docs/results.md"]
-    assert "| all | 1 to 2 | 2.00 (3.00) | 0.00 (0.00) | 0.00 (0.00) |" in text
+    assert "| all | 1 to 2 | 3.50 (6.00) | 0.00 (0.00) | 0.00 (0.00) |" in text
     assert "| one | 2 | 0.00 (0.00) | 0.00 (0.00) | 0.00 (0.00) |" in text
-    # The epochs' means are ahead by 10.5, 11, 11.5: t of 2 degrees, 4.302653, times 0.5/√3.
-    assert "| all | rsgdm − sgdm | +12.00, +10.00 | +11.00 [+9.76, +12.24] |" in text
-    assert "| all | nesterov − sgdm | -8.00, -10.00 | -9.00 [-10.24, -7.76] |" in text
-    assert "| all | rsgdm − nesterov | +20.00, +20.00 | +20.00 (all alike) |" in text
-    assert "| one | rsgdm − sgdm | +10.00 | +10.00 (all alike) |" in text
+    # The epochs' means are ahead by 10.5, 11, … 13. Of six pairs the interval ends at the extremes.
+    assert "| all | rsgdm − sgdm | +13.50, +10.00 | +11.75 [+10.50, +13.00] |" in text
+    assert "| all | nesterov − sgdm | -6.50, -10.00 | -8.25 [-9.50, -7.00] |" in text
+    assert "| all | rsgdm − nesterov | +20.00, +20.00 | +20.00 [+20.00, +20.00] |" in text
+    assert "| one | rsgdm − sgdm | +10.00 | +10.00 [+10.00, +10.00] |" in text
 
 
 def test_every_changed_number_is_noticed(tmp_path, checkout):
