@@ -32,7 +32,8 @@ def summary(results: Results, gallery: Gallery) -> str:
     )
     note = (
         "Accuracy of the last epoch, mean ± standard deviation over seeds. Differences are paired "
-        "by seed, in points, with the interval at which Holm's method judged them."
+        "by seed, in points, with the interval at which Holm's method judged them. "
+        "Rates are as given: those of heavy_ball as PyTorch reads them."
     )
     return f"{markdown_table([*header, 'verdict'], lines)}\n\n{note}\n\n{figure}"
 

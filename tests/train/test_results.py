@@ -95,7 +95,7 @@ def test_of_equal_mean_accuracies_the_one_of_lower_loss_is_best(tmp_path):
 def test_the_preset_has_the_best_rates_of_the_grid(committed):
     by_rate = committed.tuning["tuning/fashion_mnist"]
     tables = [study.table for study in by_rate.values()]
-    assert all(table.evaluation == "validation" for table in tables)
+    assert all(study.evaluation == "validation" for study in by_rate.values())
     assert PRESETS["fashion_mnist"].learning_rate == best_rates(list(by_rate), tables)
 
 
