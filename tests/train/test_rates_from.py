@@ -1,15 +1,18 @@
 """Rates of a study from another one, of validation examples: `--rates-from`."""
 
+import json
 import shutil
 
 import pytest
 
+from tests.train.conftest import run_study, small
 from tests.train.made_up import write_run
 from train.common.errors import InputError
 from train.report.pack import pack
 from train.runs.settings import RunConfig
+from train.study import runner
 from train.study.cli import parse
-from train.study.rates_from import check_data
+from train.study.rates_from import check_data, rates_from
 
 RATES = {"sgdm": 0.5, "rsgdm": 0.25}  # the best ones
 
@@ -76,3 +79,21 @@ def test_another_file_under_the_same_name(tmp_path):
         check_data(config, config.runs("4567")[0])
     shutil.rmtree(tuning)
     check_data(config.replace(rates_from=None), runs[0])
+
+
+def test_runs_say_where_their_rates_come_from(quick_studies, tmp_path, monkeypatch):
+    one = small(tmp_path / "study", optimizers=("sgdm",), seeds=(0, 1), epochs=1)
+    tuning = tmp_path / "tuning"
+    run_study(one.replace(output=str(tuning), learning_rate=(0.25, 0.5), validation_examples=50))
+    asked = {}
+    monkeypatch.setattr(runner, "build_report", lambda _, **options: asked.update(options))
+    rates = rates_from(tuning, one)
+    both = one.replace(learning_rate=rates, rates_from=str(tuning), baseline="sgdm")
+    run_study(both)
+    assert asked == {"baseline": "sgdm", "compare": None}
+    run = tmp_path / "study" / "sgdm-seed0"
+    (environment,) = json.loads((run / "environment.json").read_text())
+    assert environment["rates_from"] == str(tuning)
+    assert json.loads((run / "config.json").read_text())["learning_rate"] in (0.25, 0.5)
+    (environment,) = json.loads((tuning / "sgdm-rate0.5-seed0" / "environment.json").read_text())
+    assert "rates_from" not in environment

@@ -167,13 +167,14 @@ def _scale(axes: Axes, values: Mapping[str, np.ndarray]) -> None:
 
 
 def _plot(axes: Axes, values: Mapping[str, np.ndarray], first: int = 1) -> None:
-    """Mean and band of each arm, from an epoch on."""
+    """Mean and band of each arm, from an epoch on; epochs without any evaluation are no gaps."""
     _grid(axes)
     of_arm = styles(values)
+    measured = {k for rows in values.values() for k in np.flatnonzero(~np.isnan(rows).all(axis=0))}
     for arm, rows in values.items():
-        epochs = np.arange(first, rows.shape[1] + 1)
+        shown = [k for k in range(first - 1, rows.shape[1]) if k in measured]
         label = f"{arm} (n = {len(rows)})"
-        _band(axes, epochs, list(rows.T[first - 1 :]), label, of_arm[arm])
+        _band(axes, np.array(shown) + 1, [rows[:, k] for k in shown], label, of_arm[arm])
 
 
 def _grid(axes: Axes) -> None:
