@@ -177,6 +177,12 @@ def test_several_rates_an_arm_are_rows_of_one_table(tmp_path):
         ("nesterov − sgdm, rate 0.5", 4),
     ]
     assert _files(report.folder) == FILES | {"rates.png", "rates.svg"}
+    # Learning curves are those at an arm's best rate.
+    best = {of.arm: of.rate for of in table.best_rates}
+    shown = curves(report.sections[0].study, table.best_rates)["train_loss"]
+    assert {arm: len(rows) for arm, rows in shown.items()} == {
+        row.arm: row.n for row in table.rows if row.rate == best[row.arm]
+    }
     (numbers,) = json.loads((report.folder / "results.json").read_text())["tables"]
     assert len(numbers["runs"]) == 18
     assert {"sgdm-rate0.25-seed2", "sgdm-rate0.5-seed3", "nesterov-seed0"} <= numbers["runs"].keys()
