@@ -90,7 +90,7 @@ def quick_studies():
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(MODELS, "resnet8", SMALLEST)
         patch.setattr(runner, "Trainer", trainer)
-        patch.setattr(runner, "build_report", lambda _: None)
+        patch.setattr(runner, "build_report", lambda *_, **__: None)
         yield
 
 

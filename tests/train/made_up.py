@@ -15,7 +15,7 @@ import pytest
 
 from train.data import official
 from train.data.npz import Arrays
-from train.runs.store import RunFolder
+from train.runs.folders import places
 from train.study.presets import PRESETS
 
 
@@ -153,25 +153,26 @@ def packed(path: Path, folder: str, files: dict[str, bytes]) -> Path:
 
 def write_run(
     study: Path,
-    optimizer: str,
+    arm: str,
     seed: int,
     accuracy: float | None,
     *,
     loss: float = 0.25,
+    train_loss: float = 0.5,
     speed: float = 1000.0,
     **settings,
 ) -> None:
     """A finished run, of two epochs if not told; diverged in the last if it has no accuracy."""
     defaults = {
-        "arm": optimizer,
-        "optimizer": optimizer,
+        "arm": arm,
+        "optimizer": arm,
         "seed": seed,
         "epochs": 2,
         "learning_rate": 0.5,
     }
     (template, *_) = PRESETS["demo"].runs("0123456789abcdef")
     config = dataclasses.replace(template, **defaults | settings)
-    folder = RunFolder(study / config.name)
+    (folder,) = places(study, [config])
     folder.start(config, {"started": "2026-01-01T00:00:00+00:00", "device": "made up"})
     evaluation = "validation" if config.validation_examples else "test"
     lines = [
@@ -179,7 +180,7 @@ def write_run(
             "epoch": epoch,
             "step": 10 * epoch,
             "alpha": config.learning_rate / epoch,
-            "train_loss": 0.5 / epoch,
+            "train_loss": train_loss / epoch,
             "train_accuracy": 0.75,
             f"{evaluation}_loss": loss,
             f"{evaluation}_accuracy": accuracy,

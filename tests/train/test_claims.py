@@ -17,10 +17,15 @@ RESULTS = ROOT / "results"
 TEXT = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
 
 
-def _measured(study, optimizer, key="test_accuracy"):
-    """A row a seed, a column an epoch; accuracies in points."""
+def _measured(study, optimizer, key="test_accuracy", rate=None):
+    """A row a seed, a column an epoch; accuracies in points. The rate where there are several."""
     packed = json.loads((RESULTS / f"{study}.json").read_text())
-    runs = [run for run in packed["runs"] if run["settings"]["optimizer"] == optimizer]
+    runs = [
+        run
+        for run in packed["runs"]
+        if run["settings"]["optimizer"] == optimizer
+        and rate in (None, run["settings"].get("learning_rate"))
+    ]
     runs.sort(key=lambda run: run["settings"]["seed"])
     rows = np.array([run["metrics"][key] for run in runs])
     return rows * (100 if key.endswith("accuracy") else 1)
@@ -52,7 +57,7 @@ def test_digits_without_the_seeds_known_before_the_plan():
 
 def test_the_end_of_the_grid():
     ends = {
-        name: _measured("tuning/digits/rate-12.8", name, "validation_accuracy")[:, -1]
+        name: _measured("tuning/digits", name, "validation_accuracy", 12.8)[:, -1]
         for name in ("sgdm", "rsgdm", "nesterov")
     }
     assert ends["sgdm"].min() > 90
@@ -63,10 +68,9 @@ def test_the_end_of_the_grid():
 @pytest.fixture(scope="module")
 def tuning():
     """Rate → optimizer → validation accuracies of the last three epochs, a row a seed."""
-    folder = "tuning/fashion_mnist"
     return {
         rate: {
-            name: _measured(f"{folder}/rate-{rate}", name, "validation_accuracy")[:, -3:]
+            name: _measured("tuning/fashion_mnist", name, "validation_accuracy", rate)[:, -3:]
             for name in ("sgdm", "rsgdm", "nesterov")
         }
         for rate in (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4)
@@ -87,7 +91,7 @@ def test_the_calm_rate_is_the_highest_at_which_no_run_of_the_tuning_jumps(tuning
 
 def test_the_digits_grid_is_flat_between():
     means = [
-        _measured(f"tuning/digits/rate-{rate}", name, "validation_accuracy")[:, -1].mean()
+        _measured("tuning/digits", name, "validation_accuracy", rate)[:, -1].mean()
         for rate in (0.4, 0.8, 1.6, 3.2, 6.4)
         for name in ("sgdm", "rsgdm", "nesterov")
     ]

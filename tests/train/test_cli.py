@@ -43,6 +43,9 @@ BAD = {
     "--evaluate-every 0": "evaluate_every: 0 is not a whole number of 1 or more",
     "--batch-norm new": "batch_norm: 'new' is unknown; allowed: running, reestimated",
     "--learning-rate momentum=0.1": "'momentum' is unknown; allowed: sgdm, rsgdm",
+    "--baseline adam": "--baseline: 'adam' is no arm; allowed: sgdm, rsgdm, nesterov",
+    "--compare sgdm:adam": "--compare: 'adam' is no arm; allowed: sgdm, rsgdm, nesterov",
+    "--rates-from nowhere": "nowhere: does not exist",
     "--optimizers adam": "learning_rate: none given for adam",
     "--optimizers lion": "optimizers: 'lion' is unknown; allowed: sgdm, rsgdm",
     "--optimizers sgdm sgdm": "sgdm is given twice",
@@ -145,7 +148,7 @@ def test_help_lists_every_option(capsys, monkeypatch):
         *("weight-decay", "augment", "no-augment", "dtype", "parallel", "distributed", "output"),
         *("coordinator", "num-processes", "process-id"),
         *("unverified-archive", "tf32", "tensorboard", "dry-run", "schedule", "warmup-epochs"),
-        *("batch-norm", "evaluate-every"),
+        *("batch-norm", "evaluate-every", "rates-from", "baseline", "compare"),
     ):
         assert re.search(rf"--{option}\b", out), option
 
@@ -190,8 +193,9 @@ def test_program_as_a_script(tmp_path):
         r"^\[ +1/2\] sgdm-seed0 +epoch +1/1 +train +\d+\.\d\d% +test", done.stderr, re.M
     )
     assert re.search(r"^ +rsgdm +0\.25 +1 ", done.stdout, re.M)
-    assert re.search(r"^ +sgdm +3\.2 +1 +[\d.]+ +[\d.]+ +[\d.]+ *$", done.stdout, re.M)
-    assert "(one pair)" in done.stdout
+    assert re.search(r"^ +sgdm +3\.2 +1 +[\d.]+ +[\d.]+ +[\d.]+ +[\d.]+ *$", done.stdout, re.M)
+    assert "undecided in test accuracy: 1 pair cannot show anything" in done.stdout
+    assert "1 seed cannot show any difference" in done.stderr
     table = (study / "report" / "table.md").read_bytes()
     (study / "report" / "table.md").unlink()
     # From a checkout that is not installed.

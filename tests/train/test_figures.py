@@ -50,6 +50,19 @@ def test_accuracies_are_in_per_cent_and_their_end_is_enlarged():
 
 
 NONE = None
+
+
+def test_epochs_without_an_evaluation_break_no_line():
+    """As with --evaluate-every 2; what one run alone lacks is a gap."""
+    curves = {"sgdm": [[NONE, 2.0, NONE, 1.0]] * 2, "rsgdm": [[NONE, 4.0, NONE, NONE]]}
+    with drawing():
+        (shown,) = drawn(draw_curves(curves, "Test loss", is_accuracy=False))
+    assert shown["lines"] == [
+        ["sgdm (n = 2)", [2, 4], [2, 1]],
+        ["rsgdm (n = 1)", [2, 4], [4, NONE]],
+    ]
+
+
 ODD = {
     "zero, as of one class only": ([[0.0] * 5] * 2, "linear"),
     "zero now and then": ([[0.0, 1.0, 2.0], [1.0, 2.0, 3.0]], "linear"),

@@ -81,7 +81,9 @@ def test_one_seed_no_finished_run_or_a_link_to_a_study(study, tmp_path):
     (tmp_path / "link").symlink_to(study)
     assert read_report(tmp_path / "link").tables == read_report(study).tables
     write_run(tmp_path / "one", "rsgdm", 0, 0.5)
-    assert [row.accuracy.std for row in read_report(tmp_path / "one").rows] == [None]
+    assert [row.spreads["test accuracy"].std for row in read_report(tmp_path / "one").rows] == [
+        None
+    ]
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     with pytest.raises(InputError, match="loop: does not exist"):
         read_report(tmp_path / "loop")
@@ -99,7 +101,7 @@ def test_a_files_place_is_not_what_makes_a_study(study, tmp_path):
     for place, path in zip(places, sorted(study.glob("*/config.json")), strict=True):
         edit(path, at(place))
     found = read_report(study)
-    assert [row.accuracy.n for row in found.rows] == [2, 2]
+    assert [row.n for row in found.rows] == [2, 2]
     check_same_study(study, [config(dataset="npz:/elsewhere/my.npz")])
     # On another machine, with other seeds.
     other = tmp_path / "other"
@@ -107,7 +109,7 @@ def test_a_files_place_is_not_what_makes_a_study(study, tmp_path):
         for optimizer in ("sgdm", "rsgdm"):
             write_run(other, optimizer, seed, 0.75, dataset="npz:C:\\data\\my.npz")
     (table,) = read_report(study, other, output=tmp_path / "report").tables
-    assert [row.accuracy.n for row in table.rows] == [4, 4]
+    assert [row.n for row in table.rows] == [4, 4]
     # The file's content, and what is chosen of it, do count; so does a name.
     for changes, setting in (
         ({"data": "fedcba98"}, "data"),

@@ -52,7 +52,7 @@ def test_the_first_format_reads_the_same(study):
     assert "format" not in text
     after = read_report(study)
     assert after.tables == before.tables
-    assert after.groups == before.groups
+    assert after.sections == before.sections
 
 
 def test_a_run_of_the_first_format_goes_on_in_todays(study):
@@ -117,8 +117,8 @@ def test_a_figure_that_a_file_lacks_is_none(key, study, no_pictures):
         edit(study / RUN / name, lambda entry: {k: v for k, v in entry.items() if k != key})
     found = read_report(study)
     assert RunFolder(study / RUN).load().result[key] is None
-    assert [row.accuracy.n for row in found.rows] == [2, 2]
-    assert found.rows[0].train_accuracy.n == (1 if key == "clean_train_accuracy" else 2)
+    assert [row.n for row in found.rows] == [2, 2]
+    assert found.rows[0].spreads["train accuracy"].n == (1 if key == "clean_train_accuracy" else 2)
     found.write()
 
 

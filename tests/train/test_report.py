@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import json
 import re
 import shutil
 from pathlib import Path
@@ -9,8 +10,11 @@ from pathlib import Path
 import pytest
 
 from tests.train.made_up import write_run
+from tests.train.study_files import config
 from train.common.errors import InputError
-from train.report.report import build_report, curves, read_report
+from train.report.pack import pack
+from train.report.report import build_report, read_report
+from train.report.studies import curves, title_of
 
 
 def _study(folder, seeds=range(8), optimizers=("sgdm", "rsgdm"), **settings):
@@ -28,6 +32,7 @@ FILES = {"table.md", "results.json"} | {
     for what in ("accuracy", "loss")
     for suffix in ("png", "svg")
 }
+FILES |= {"differences.png", "differences.svg"}
 
 
 def _files(folder):
@@ -36,19 +41,51 @@ def _files(folder):
 
 def test_the_report_of_a_known_study(tmp_path):
     report = build_report(_study(tmp_path / "study"))
-    (of,) = report.tables[0].comparisons
-    # Differences of 4, 5, 4, 5, ... thousandths: t of 7 degrees at 97.5 % is 2.364624.
-    assert of.accuracy.mean == pytest.approx(0.0045)
-    half = 2.364624 * of.accuracy.std / 8**0.5
-    assert (of.accuracy.low, of.accuracy.high) == pytest.approx((0.0045 - half, 0.0045 + half))
-    assert (of.accuracy_p.raw, of.accuracy_p.adjusted) == (2 / 256, 2 / 256)
-    assert (of.loss.mean, of.loss_p.raw) == (0, 1)
+    accuracy, loss, train_loss = report.tables[0].comparisons
+    # Differences of 4, 5, 4, 5, ... thousandths. Of the 255 means of subsets, 15 are 4 or less.
+    found = accuracy.difference
+    assert (found.mean, found.low, found.high) == pytest.approx((0.0045, 0.004, 0.005))
+    assert (accuracy.p, accuracy.adjusted, accuracy.equivalence_adjusted) == (2 / 256, 2 / 256, 1)
+    assert (loss.difference.mean, loss.p, loss.verdict) == (0, 1, "undecided")
+    assert train_loss.measure.name == "train loss"
     text = (tmp_path / "study" / "report" / "table.md").read_text()
-    assert "| rsgdm | accuracy | 8 | +0.45 [+0.41, +0.49] | 0.0078 | primary | 1.0000 | 6 |" in text
-    assert "| rsgdm | loss | 8 | +0.0000 (all alike) | 1.0000 | 1.0000 |  |  |" in text
-    assert (
-        "- rsgdm − sgdm (test accuracy, margin ±0.3 points): better; size beyond the margin."
-    ) in text
+    assert "| rsgdm − sgdm | test accuracy | 8 | +0.45 [+0.40, +0.50] | 95 % | 0.0078 |" in text
+    assert "- rsgdm against sgdm: better by 0.45 [0.40, 0.50] points of test accuracy." in text
+
+
+def test_less_training_loss_is_better(tmp_path):
+    for seed in range(8):
+        for name, loss in (("sgdm", 0.5 + seed / 100), ("rsgdm", 0.25)):
+            write_run(tmp_path / "study", name, seed, 0.9, train_loss=2 * loss)  # of 2 epochs
+    found = read_report(tmp_path / "study").tables[0].comparisons[2]
+    assert (found.measure.name, found.verdict) == ("train loss", "better")
+    assert found.difference.mean == pytest.approx(0.25 - 0.535)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, [("rsgdm", "sgdm"), ("nesterov", "sgdm")]),
+        ({"baseline": "nesterov"}, [("sgdm", "nesterov"), ("rsgdm", "nesterov")]),
+        ({"compare": ["rsgdm:nesterov"]}, [("rsgdm", "nesterov")]),
+    ],
+)
+def test_the_comparisons_that_count(options, expected, tmp_path):
+    study = _study(tmp_path / "study", optimizers=("nesterov", "rsgdm", "sgdm"))
+    (table,) = read_report(study, **options).tables
+    arms = [(of.arm, of.other) for of in table.comparisons]
+    assert arms == 3 * expected  # of each measure
+    # The family is the comparisons of one measure.
+    assert table.comparisons[0].adjusted == len(expected) * table.comparisons[0].p
+
+
+def test_too_few_seeds_are_said(tmp_path):
+    optimizers = ("sgdm", "rsgdm", "nesterov")
+    enough = _study(tmp_path / "enough", range(7), optimizers)
+    assert "pairs are needed" not in read_report(enough).markdown()
+    text = read_report(_study(tmp_path / "few", range(6), optimizers)).markdown()
+    assert "With 2 comparisons, at least 7 pairs are needed to find any difference" in text
+    assert text.count("6 pairs cannot show anything at 97.5 %") >= 4
 
 
 def test_one_epoch_is_not_epochs(tmp_path):
@@ -57,19 +94,15 @@ def test_one_epoch_is_not_epochs(tmp_path):
     assert ", 1 epoch, batch 128, rate halved every 1 epoch, " in text
 
 
-def test_the_margin_decides_the_size_alone(tmp_path):
+def test_the_margin_decides_equivalence_alone(tmp_path):
     study = _study(tmp_path / "study")
     found = {}
     for points in (0.3, 0.45, 0.6):
         report = read_report(study, margin_points=points)
-        (of,) = report.tables[0].comparisons
-        found[points] = (of.direction, of.size)
-        assert f"margin ±{points} points" in report.markdown()
-    assert found == {
-        0.3: ("better", "beyond the margin"),
-        0.45: ("better", "undecided"),
-        0.6: ("better", "within the margin"),
-    }
+        of = report.tables[0].comparisons[0]
+        found[points] = (of.verdict, of.is_equivalent)
+        assert f"±{points} points" in report.markdown()
+    assert found == {0.3: ("better", False), 0.45: ("better", False), 0.6: ("better", True)}
 
 
 def test_studies_of_the_same_settings_share_a_table(tmp_path):
@@ -77,13 +110,14 @@ def test_studies_of_the_same_settings_share_a_table(tmp_path):
     parts = [_study(tmp_path / "a", range(3)), _study(tmp_path / "b", range(3, 8))]
     for folders in (parts, parts[::-1]):
         report = read_report(*folders, output=tmp_path / "report")
-        (table,), (group,) = report.tables, report.groups
+        (section,) = report.sections
+        table, group = section.table, section.study
         assert table.folders == [str(folder) for folder in folders]
         assert dataclasses.replace(table, folders=[]) == whole.tables[0]
         assert {run.config.name: run for run in group.runs} == {
-            run.config.name: run for run in whole.groups[0].runs
+            run.config.name: run for run in whole.sections[0].study.runs
         }
-        assert curves(group, "test") == curves(whole.groups[0], "test")
+        assert curves(group) == curves(whole.sections[0].study)
 
 
 def test_an_optimizer_may_come_from_another_folder(tmp_path):
@@ -92,17 +126,17 @@ def test_an_optimizer_may_come_from_another_folder(tmp_path):
         _study(tmp_path / "b", optimizers=("nesterov",), learning_rate=0.1),
     ]
     (table,) = read_report(*folders, output=tmp_path / "report").tables
-    assert [(row.optimizer, row.alpha) for row in table.rows] == [
+    assert [(row.arm, row.rate) for row in table.rows] == [
         *(("sgdm", 0.5), ("rsgdm", 0.5), ("nesterov", 0.1)),
     ]
-    assert [of.accuracy.n for of in table.comparisons] == [8, 8]
+    assert [of.difference.n for of in table.comparisons] == 6 * [8]
 
 
 @pytest.mark.parametrize(
     ("settings", "heading"),
     [
         ({"lr_convention": "heavy_ball"}, "Table 2: lr_convention heavy_ball"),
-        ({"learning_rate": 0.25}, "Table 2"),
+        ({"optimizer": "optax:lion"}, "Table 2"),
         ({"data": "fedcba98"}, "Table 2: data fedcba98"),
         ({"epochs": 3, "dtype": "bfloat16"}, "Table 2: epochs 3, dtype bfloat16"),
         ({"validation_examples": 100}, "Table 2: validation_examples 100"),
@@ -115,8 +149,62 @@ def test_studies_of_other_settings_have_tables_of_their_own(settings, heading, t
         _study(tmp_path / "c", range(4, 6)),
     ]
     report = read_report(*folders, output=tmp_path / "report")
-    assert [[row.accuracy.n for row in table.rows] for table in report.tables] == [[6, 6], [3, 3]]
+    assert [[row.n for row in table.rows] for table in report.tables] == [[6, 6], [3, 3]]
     assert f"## {heading}\n" in report.markdown()
+
+
+def test_several_rates_an_arm_are_rows_of_one_table(tmp_path):
+    """In one folder or two, or packed: a line a rate, the best rates, a figure of all."""
+    one = tmp_path / "one"
+    for rate, seeds in ((0.5, range(4)), (0.25, range(3))):
+        _study(one, seeds, learning_rate=rate)
+    _study(one, range(4), optimizers=("nesterov",))
+    parts = [_study(tmp_path / "a", range(4)), tmp_path / "b"]
+    _study(parts[1], range(3), learning_rate=0.25)
+    _study(parts[1], range(4), optimizers=("nesterov",))
+    pack(one, tmp_path / "packed.json")
+    report = build_report(one)
+    (table,) = report.tables
+    assert [(row.arm, row.rate, row.n) for row in table.rows] == [
+        *(("sgdm", 0.25, 3), ("sgdm", 0.5, 4), ("rsgdm", 0.25, 3), ("rsgdm", 0.5, 4)),
+        ("nesterov", 0.5, 4),
+    ]
+    assert [(of.arm, of.seeds) for of in table.best_rates] == [
+        *(("sgdm", 3), ("rsgdm", 3), ("nesterov", 4)),
+    ]
+    assert [(of.name, of.difference.n) for of in table.main_comparisons] == [
+        *(("rsgdm − sgdm, rate 0.25", 3), ("rsgdm − sgdm, rate 0.5", 4)),
+        ("nesterov − sgdm, rate 0.5", 4),
+    ]
+    assert _files(report.folder) == FILES | {"rates.png", "rates.svg"}
+    # Learning curves are those at an arm's best rate.
+    best = {of.arm: of.rate for of in table.best_rates}
+    shown = curves(report.sections[0].study, table.best_rates)["train_loss"]
+    assert {arm: len(rows) for arm, rows in shown.items()} == {
+        row.arm: row.n for row in table.rows if row.rate == best[row.arm]
+    }
+    (numbers,) = json.loads((report.folder / "results.json").read_text())["tables"]
+    assert len(numbers["runs"]) == 18
+    assert {"sgdm-rate0.25-seed2", "sgdm-rate0.5-seed3", "nesterov-seed0"} <= numbers["runs"].keys()
+    for others in ([tmp_path / "packed.json"], parts):
+        (same,) = read_report(*others, output=tmp_path / "report").tables
+        assert dataclasses.replace(same, folders=[]) == table
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"halve_every": 1}, ", rate halved every 1 epoch, decay"),
+        ({"halve_every": 3, "warmup_epochs": 2}, "rate halved every 3 epochs after 2 epochs of"),
+        ({"schedule": "linear"}, ", rate linear to zero, decay"),
+        ({"schedule": "cosine", "warmup_epochs": 1}, "cosine to zero after 1 epoch of warm-up,"),
+        ({"schedule": "another"}, ", rate another, decay"),
+        ({"batch_norm": "reestimated"}, "BatchNorm re-estimated"),
+    ],
+)
+def test_the_title_says_how_runs_were_trained(settings, said):
+    assert said in title_of(config(**settings))
+    assert "BatchNorm" not in title_of(config())
 
 
 def test_a_report_removes_what_an_earlier_one_drew(tmp_path, no_pictures):
@@ -144,10 +232,10 @@ def test_another_report_removes_the_same(tmp_path, no_pictures, monkeypatch):
 
 def test_a_study_that_belongs_to_two_others(tmp_path):
     a = _study(tmp_path / "a")
-    b = _study(tmp_path / "b", learning_rate=0.25)
+    b = _study(tmp_path / "b", optimizer="optax:lion")
     c = _study(tmp_path / "c", optimizers=("nesterov",))
     for order in itertools.permutations((a, b, c)):
-        with pytest.raises(InputError, match=r"c: belongs with .*, which differ in learning_rate"):
+        with pytest.raises(InputError, match=r"c: belongs with .*, which differ in optimizer"):
             read_report(*order, output=tmp_path / "report")
     assert not (tmp_path / "report").exists()
 
@@ -155,7 +243,7 @@ def test_a_study_that_belongs_to_two_others(tmp_path):
 def test_the_same_run_in_two_folders_counts_once(tmp_path):
     a, b = _study(tmp_path / "a", range(4)), _study(tmp_path / "b", range(2, 6), speed=1.0)
     (table,) = read_report(a, b, a, output=tmp_path / "report").tables
-    assert [row.accuracy.n for row in table.rows] == [6, 6]
+    assert [row.n for row in table.rows] == [6, 6]
 
 
 @pytest.mark.parametrize(
@@ -195,13 +283,14 @@ def test_pairs_with_a_diverged_run_are_left_out_and_counted(tmp_path):
     write_run(study, "rsgdm", 3, None)
     write_run(study, "rsgdm", 99, 0.1)  # has no partner, so it is no pair
     report = read_report(study)
-    (of,) = report.tables[0].comparisons
-    assert (of.accuracy.n, of.loss.n, of.diverged_pairs, report.diverged) == (5, 5, 3, 4)
+    for of in report.tables[0].comparisons:
+        assert (of.difference.n, of.diverged_pairs) == (5, 3)
+    assert report.diverged == 4
     text = report.markdown()
-    assert "| rsgdm | accuracy | 5 of 8 | +0.44 [" in text  # of seeds 0, 4, 5, 6, 7
+    assert "| rsgdm − sgdm | test accuracy | 5 of 8 | +0.44 (" in text  # of seeds 0, 4, 5, 6, 7
     assert "| rsgdm | 0.5 | 7 + 2 diverged |" in text
-    assert "Diverged runs count in no mean, and the pairs they were in are left out." in text
-    assert "With fewer than 6 pairs no difference can be distinguished." in text
+    assert "Diverged runs count in no mean, and their pairs are excluded." in text
+    assert "at least 6 pairs are needed" in text
 
 
 def test_nothing_but_diverged_runs(tmp_path):
@@ -210,22 +299,24 @@ def test_nothing_but_diverged_runs(tmp_path):
         write_run(tmp_path / "study", "rsgdm", seed, None)
     report = read_report(tmp_path / "study")
     assert report.tables[0].comparison_cells()[0] == [
-        *("rsgdm", "accuracy", "0 of 2", "no pair", "none", "primary", "none", "none"),
+        *("rsgdm − sgdm", "test accuracy", "0 of 2", "no pair", "95 %"),
+        *("none", "none", "none", "none", "none"),
     ]
-    assert report.tables[0].verdicts()[0].endswith(": not distinguishable; size undecided.")
+    sentence = "rsgdm against sgdm: undecided in test accuracy: there is no pair."
+    assert report.tables[0].verdicts()[0] == sentence
 
 
 PAPERS = {
     ("cifar10", "resnet18"): [
-        "| sgdm, paper |  |  | 94.48 |  | 100 |",
-        "| rsgdm, paper |  |  | 94.62 |  | 100 |",
-        "| rsgdm, paper | accuracy |  | +0.14 |",
+        "| sgdm, paper |  |  | 94.48 |  |  | 100 |",
+        "| rsgdm, paper |  |  | 94.62 |  |  | 100 |",
+        "| rsgdm − sgdm, paper | test accuracy |  | +0.14 |",
         "Paper: its Table 1, as printed",
     ],
     ("cifar100", "resnet50"): [
-        "| sgdm, paper |  |  | 76.70 |  | 99.98 |",
-        "| rsgdm, paper |  |  | 77.27 |  | 99.98 |",
-        "| rsgdm, paper | accuracy |  | +0.57 |",
+        "| sgdm, paper |  |  | 76.70 |  |  | 99.98 |",
+        "| rsgdm, paper |  |  | 77.27 |  |  | 99.98 |",
+        "| rsgdm − sgdm, paper | test accuracy |  | +0.57 |",
         "Paper: its Table 2, as printed",
     ],
     ("cifar100", "resnet18"): [],

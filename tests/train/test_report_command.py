@@ -44,6 +44,11 @@ def test_report_on_something_else(tmp_path, capsys, monkeypatch):
         (["--margin", "0"], "margin: 0.0 is not a number of points above 0, below 100"),
         (["--output", "mine"], "--output: mine holds thesis.txt, which is no part of a report"),
         (["--outpu", "mine"], "unrecognized arguments: --outpu"),
+        (["--baseline", "lion"], "--baseline: 'lion' is no arm; allowed: sgdm, rsgdm"),
+        (["--compare", "rsgdm"], "--compare: 'rsgdm' is not two arms A:B"),
+        (["--compare", "rsgdm:lion"], "--compare: 'lion' is no arm; allowed: sgdm, rsgdm"),
+        (["--compare", "a:b", "--baseline", "a"], "--baseline: not allowed with argument"),
+        (["--better", "lower"], "--better: only for a file of scores"),
     ],
 )
 def test_bad_options_of_a_report(options, why, study, tmp_path, capsys, monkeypatch):
@@ -71,7 +76,7 @@ def test_report_on_several_studies(tmp_path, capsys, monkeypatch):
     assert status(report, [*folders, *options], monkeypatch) == 0
     out = capsys.readouterr().out
     assert "Table 1: lr_convention ema" in out
-    assert "rsgdm − sgdm (test accuracy, margin ±0.5 points): better; size " in out
+    assert re.search(r"rsgdm against sgdm: better by 0\.8\d \[.*\] points of test accuracy\.", out)
     assert "Table 2: lr_convention heavy_ball" in out
     assert f"Report and figures: {tmp_path / 'all'}\n" in out
 
@@ -131,11 +136,12 @@ def test_no_number_is_cut_however_narrow_the_screen(name, columns, request, caps
 
 
 def test_tables_stand_side_by_side_or_turn(wide, capsys, monkeypatch):
-    row = r"^ *rsgdm +accuracy +12 of 13 +\S+ \[\S+ \S+\] +\S+ +primary +\S+ +\S+ *$"
+    row = r"^ *rsgdm − sgdm +test accuracy +12 of 13 +\S+ \[\S+ \S+\] +9[\d.]+ % +\S+ +\S+ "
     turned = (
-        r"^rsgdm − sgdm *\n  measure +accuracy *\n  pairs +12 of 13 *\n  difference \[95 %\] +\S+"
+        r"^rsgdm − sgdm *\n  measure +test accuracy *\n  pairs +12 of 13 *\n"
+        r"  difference \[interval\] +\S+"
     )
-    for columns, is_turned in ((40, True), (60, True), (80, True), (100, False), (200, False)):
+    for columns, is_turned in ((40, True), (60, True), (100, True), (200, False)):
         out = _printed(wide, columns, capsys, monkeypatch)
         assert bool(re.search(row, out, re.M)) is not is_turned, columns
         assert bool(re.search(turned, out, re.M)) is is_turned, columns

@@ -37,7 +37,7 @@ from train.study import runner as train_study
 @pytest.fixture(autouse=True)
 def no_report(monkeypatch):
     """Its figures take longer than the training."""
-    monkeypatch.setattr(train_study, "build_report", lambda _: None)
+    monkeypatch.setattr(train_study, "build_report", lambda *_, **__: None)
 
 
 def test_nothing_is_compiled_after_the_first_epoch(tmp_path, caplog):

@@ -1,146 +1,220 @@
-"""The verdict: adjusted p values, the equivalence test, and the words that follow from them."""
+"""The verdict: one sentence a comparison, which cannot contradict its interval or its p value."""
+
+import gc
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy import stats
 
-from train.report.verdict import Pairs, beyond_p, compare, holm, within_p
+from train.common.errors import InputError
+from train.report.scores import Measure, Score, Scores, comparisons
+from train.report.verdict import Pairs, compare
 
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_collections():
+    """Statsmodels collects garbage in every call of Holm's method: a second with JAX in memory."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gc, "collect", lambda: 0)
+        yield
+
+
+ACCURACY = Measure("accuracy", "higher", "points of accuracy", "%", scale=100, digits=2)
+LOSS = Measure("loss", "lower", "in loss")
 MARGIN = 0.003
-NO_LOSS = np.array([])
-
-# R's `sleep`: extra hours under two drugs, ten patients.
-SLEEP = np.array([0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0]) - np.array(
-    [1.9, 0.8, 1.1, 0.1, -0.1, 4.4, 5.5, 1.6, 4.6, 3.4]
-)
 
 
-def _verdict(points, name="rsgdm"):
-    pairs = Pairs(np.array(points) / 100, NO_LOSS, diverged=0)
-    (found,) = compare({name: pairs}, MARGIN)
-    return found.direction, found.size
+def _pairs(points, measure=ACCURACY, name="rsgdm", rate=None):
+    differences = np.asarray(points, float) / measure.scale
+    return Pairs(name, "sgdm", rate, measure, list(differences), [0.0] * len(differences), 0)
 
 
-@pytest.mark.parametrize(
-    ("p", "adjusted"),
-    [
-        ([0.01, 0.04, 0.03, 0.005], [0.03, 0.06, 0.06, 0.02]),
-        ([0.04, 0.03], [0.06, 0.06]),
-        ([0.01, 0.02, 0.9], [0.03, 0.04, 0.9]),
-        ([0.6, 0.4], [0.8, 0.8]),
-        ([0.7, 0.6], [1.0, 1.0]),
-        ([0.02, 0.02, 0.02], [0.06, 0.06, 0.06]),
-        ([0.03], [0.03]),
-        ([], []),
-    ],
-)
-def test_holm_by_hand(p, adjusted):
-    np.testing.assert_allclose(holm(p), adjusted, rtol=1e-12)
-
-
-def test_equivalence_test_by_hand():
-    # The mean is −1.58 and its standard error 0.38896: t = −2.7766 against −0.5.
-    assert within_p(SLEEP, 0.5) == pytest.approx(stats.t.sf(-2.7766, 9), rel=1e-4)
-    assert beyond_p(SLEEP, 0.5) == pytest.approx(2 * stats.t.cdf(-2.7766, 9), rel=1e-4)
-    # From the other side t is the same: to the margin 2, (−1.58 + 2)/0.38896 = 1.0798.
-    assert within_p(SLEEP, 2) == pytest.approx(stats.t.sf(1.0798, 9), rel=1e-4)
-    assert within_p(-SLEEP, 2) == pytest.approx(stats.t.sf(1.0798, 9), rel=1e-4)
-
-
-def test_sizes_are_positions_of_the_intervals():
-    rng = np.random.default_rng(0)
-    seen = set()
-    for _ in range(100):
-        differences = rng.normal(rng.normal(0, 1.5), 1, rng.integers(2, 12))
-        interval = stats.ttest_1samp(differences, 0).confidence_interval
-        low, high = interval(0.9)
-        assert (within_p(differences, 1.0) < 0.05) == (low > -1 and high < 1)
-        low, high = interval(0.95)
-        assert (beyond_p(differences, 1.0) < 0.05) == (low > 1 or high < -1)
-        seen.add((within_p(differences, 1.0) < 0.05, beyond_p(differences, 1.0) < 0.05))
-    assert len(seen) == 3
+def _one(points, measure=ACCURACY, margin=MARGIN):
+    (found,) = compare([_pairs(points, measure)], margin)
+    return found
 
 
 SPREAD = np.array([-3, -2, -1, 0, 0, 1, 2, 3]) / 100
-NOT = "not distinguishable"
 
 
 @pytest.mark.parametrize(
-    ("points", "direction", "size"),
+    ("points", "verdict", "is_equivalent"),
     [
-        (1 + SPREAD, "better", "beyond the margin"),
-        (-1 + SPREAD, "worse", "beyond the margin"),
-        (0.1 + SPREAD, "better", "within the margin"),
-        (-0.1 + SPREAD, "worse", "within the margin"),
-        (0.31 + SPREAD, "better", "undecided"),
-        (-0.29 + SPREAD, "worse", "undecided"),
-        (SPREAD, NOT, "within the margin"),
-        (0.1 + 30 * SPREAD, NOT, "undecided"),
+        (1 + SPREAD, "better", False),
+        (-1 + SPREAD, "worse", False),
+        (0.1 + SPREAD, "better", True),
+        (-0.1 + SPREAD, "worse", True),
+        (0.31 + SPREAD, "better", False),
+        (SPREAD, "equivalent", True),
+        (0.1 + 30 * SPREAD, "undecided", False),
         # Ten pairs of which one is far off: the mean alone is large.
-        ([0.01] * 4 + [-0.01] * 5 + [9.0], NOT, "undecided"),
-        # Too few pairs for the permutation test, however clear to a t test.
-        (1 + SPREAD[:5], NOT, "undecided"),
-        (0.01 + SPREAD[:5], NOT, "within the margin"),
-        # No spread: signs count, but there is no scale to measure the size on.
-        ([1.0] * 8, "better", "undecided"),
-        ([-1.0] * 6, "worse", "undecided"),
-        ([1.0] * 5, NOT, "undecided"),
-        ([0.0] * 8, NOT, "undecided"),
-        ([1.0], NOT, "undecided"),
-        ([], NOT, "undecided"),
+        ([0.01] * 4 + [-0.01] * 5 + [9.0], "undecided", False),
+        # Too few pairs for any direction; five are enough for a one-sided test at 5 %.
+        (1 + SPREAD[:5], "undecided", False),
+        (0.01 + SPREAD[:5], "equivalent", True),
+        (0.01 + SPREAD[:4], "undecided", False),
+        ([1.0] * 8, "better", False),
+        ([1.0] * 5, "undecided", False),
+        ([0.0] * 8, "equivalent", True),
+        ([1.0], "undecided", False),
+        ([], "undecided", False),
     ],
 )
-def test_verdicts(points, direction, size):
-    assert _verdict(points) == (direction, size)
+def test_verdicts(points, verdict, is_equivalent):
+    found = _one(points)
+    assert (found.verdict, found.is_equivalent) == (verdict, is_equivalent)
+    # For a measure of which less is better, direction turns and nothing else does.
+    turned = compare([_pairs(np.asarray(points) / 100, LOSS)], MARGIN)[0]
+    opposite = {"better": "worse", "worse": "better"}
+    assert turned.verdict == opposite.get(verdict, verdict)
+    assert turned.is_equivalent == is_equivalent
 
 
-def test_only_the_primary_comparison_stays_unadjusted():
-    clear = Pairs(np.arange(1.0, 7), np.arange(1.0, 7), 0)  # p = 2/64
-    tie = Pairs(np.array([1.0, -1, 1, -1]), np.array([1.0, -1, 1, -1]), 0)  # p = 1
-    none = Pairs(NO_LOSS, NO_LOSS, 0)
-    found = {
-        of.optimizer: of
-        for of in compare({"rsgdm": clear, "nesterov": clear, "adam": tie, "sgd": none}, 0.5)
-    }
-    for p in ("accuracy_p", "loss_p"):
-        values = {name: (getattr(of, p).raw, getattr(of, p).adjusted) for name, of in found.items()}
-        assert values == {
-            "rsgdm": (0.03125, 0.03125 if p == "accuracy_p" else 5 * 0.03125),
-            "nesterov": (0.03125, 5 * 0.03125),  # of five: each measure, but the primary one's
-            "adam": (1, 1),
-            "sgd": (None, None),
-        }
-    assert (found["rsgdm"].direction, found["nesterov"].direction) == ("better", NOT)
-    for p in ("within_p", "beyond_p"):
-        raw = {name: getattr(of, p).raw for name, of in found.items()}
-        adjusted = {name: getattr(of, p).adjusted for name, of in found.items()}
-        assert adjusted["rsgdm"] == raw["rsgdm"]
-        expected = holm([raw["nesterov"], raw["adam"]])
-        assert [adjusted["nesterov"], adjusted["adam"]] == expected
-        assert expected[0] >= raw["nesterov"]
+def _said(points, measure=ACCURACY, margin=MARGIN):
+    return _one(points, measure, margin).sentence().removeprefix("rsgdm against sgdm: ")
 
 
-def _too_many(wrong, studies):
-    """Whether more than 5 % of studies, by more than chance, were wrong."""
-    return stats.binomtest(wrong, studies, 0.05, alternative="greater").pvalue < 0.001
+def test_sentences_have_the_numbers_of_their_comparison():
+    # Of eight pairs the interval's ends are the sixth means of subsets from both sides.
+    assert _said(1 + SPREAD) == "better by 1.00 [0.98, 1.02] points of accuracy."
+    assert _said(-1 + SPREAD) == "worse by 1.00 [0.98, 1.02] points of accuracy."
+    assert _said((1 + SPREAD), LOSS, None).startswith("worse by 1.0000 [0.98")
+    assert _said((-1 + SPREAD), LOSS, None).startswith("better by 1.0000 [0.98")
+    # At 90 % it is the twelfth: the mean of −3, −2, 2 and others.
+    within = "equivalent within ±0.3 points of accuracy: [-0.01, 0.01] at 90 %."
+    assert _said(SPREAD) == within
+    also = _said(0.1 + SPREAD)
+    assert also.startswith("better by 0.10 [0.08, 0.12] points of accuracy, but equivalent within")
+    assert also.endswith(": [0.09, 0.11] at 90 %.")
+    assert "5 pairs cannot show anything at 95 %; at least 6 are needed." in _said(1 + SPREAD[:5])
+    assert "1 pair cannot show anything at 95 %" in _said([1.0])
+    assert _said([]) == "undecided in accuracy: there is no pair."
+    assert _said([0.0] * 8, margin=None) == "undecided in accuracy: no pair differs."
+    found = _one(0.1 + 30 * SPREAD)
+    assert _said(0.1 + 30 * SPREAD) == (
+        f"undecided: an effect of {100 * found.detectable:.2f} or more points of accuracy would "
+        "have been seen."
+    )
 
 
-@pytest.mark.parametrize("studies", [40, pytest.param(400, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("others", [("rsgdm",), ("nesterov", "adam", "sgd")])
-def test_no_verdict_is_wrong_in_more_than_5_of_100_studies(others, studies, monkeypatch):
-    monkeypatch.setattr("train.report.verdict.pairs_needed", lambda _: None)  # no part of a verdict
-    rng = np.random.default_rng(len(others))
-    wrong = {"direction": 0, "within": 0, "beyond": 0}
+def test_an_undecided_effect_is_never_larger_than_the_one_that_would_have_been_seen():
+    points = [1, 1, 1, 1, 1, -0.01]  # far from normal: the t test's power says little
+    found = _one(points)
+    assert found.verdict == "undecided"
+    assert found.difference.mean > found.detectable
+    assert _said(points) == "undecided: between -0.01 and 1.00 points of accuracy."
+
+
+scores = st.lists(
+    st.one_of(st.integers(-4, 6).map(float), st.floats(-2, 3, allow_subnormal=False)),
+    min_size=0,
+    max_size=10,
+)
+
+
+@settings(deadline=None, derandomize=True, max_examples=200)
+@given(st.lists(scores, min_size=1, max_size=4), st.sampled_from([ACCURACY, LOSS]))
+def test_no_contradiction_within_a_family(family, measure):
+    """Sentence, interval and adjusted p say the same."""
+    for of in compare([_pairs(points, measure) for points in family], 1.0 / measure.scale):
+        low, high = of.difference.low, of.difference.high
+        excludes = low is not None and (low > 0 or high < 0)
+        assert excludes == (of.verdict in ("better", "worse"))
+        assert excludes == (of.adjusted is not None and of.adjusted <= 0.05)
+        if excludes:
+            side = 1 if low > 0 else -1
+            assert side * of.difference.mean > 0
+            assert (side * measure.sign > 0) == (of.verdict == "better")
+        ends = of.equivalence.low, of.equivalence.high
+        inside = None not in ends and -of.margin < ends[0] <= ends[1] < of.margin
+        assert inside == of.is_equivalent or 1 - max(map(abs, ends)) * measure.scale < 1e-6  # a tie
+        said = of.sentence().removeprefix("rsgdm against sgdm: ")
+        assert said.startswith(of.verdict)
+        assert of.is_equivalent == ("equivalent" in said)
+
+
+def test_a_family_is_adjusted_for_its_size():
+    clear = _pairs(np.arange(1.0, 7))  # p = 2/64
+    tie = _pairs([1.0, -1, 1, -1])
+    none = _pairs([])
+    assert compare([clear])[0].verdict == "better"
+    found = compare([clear, tie, none])
+    assert [of.p for of in found] == [0.03125, 1, None]
+    assert [of.adjusted for of in found] == [0.0625, 1, None]  # of two: what has no pair is no test
+    assert [of.verdict for of in found] == ["undecided"] * 3
+    assert found[0].difference.low is None  # 2/64 is more than 2.5 %
+    assert "at 97.5 %; at least 7 are needed" in found[0].sentence()
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_family_is_wrong_in_at_most_5_of_100_studies(count):
+    rng = np.random.default_rng(count)
+    studies, wrong = 300, {"direction": 0, "equivalent": 0}
     for _ in range(studies):
-        noise = rng.normal(0, 0.001, (len(others), 7))
-        pairs = {name: Pairs(of, NO_LOSS, 0) for name, of in zip(others, noise, strict=True)}
-        wrong["direction"] += any(of.direction != NOT for of in compare(pairs, MARGIN))
-        # At the margin itself the true difference is neither within nor beyond it.
-        at = {name: Pairs(of.accuracy + MARGIN, NO_LOSS, 0) for name, of in pairs.items()}
-        sizes = {of.size for of in compare(at, MARGIN)}
-        wrong["within"] += "within the margin" in sizes
-        wrong["beyond"] += "beyond the margin" in sizes
-    assert not any(_too_many(count, studies) for count in wrong.values()), wrong
-    if studies >= 400:  # the level is made use of
-        assert wrong["direction"] > 0.02 * studies
-        assert wrong["within"] > 0.02 * studies
+        noise = rng.normal(0, 0.1, (count, 8))
+        found = compare([_pairs(of) for of in noise], MARGIN)
+        wrong["direction"] += any(of.verdict in ("better", "worse") for of in found)
+        # At the margin itself the true difference is not within it.
+        at = compare([_pairs(of + 100 * MARGIN) for of in noise], MARGIN)
+        wrong["equivalent"] += any(of.is_equivalent for of in at)
+    for times in wrong.values():
+        assert stats.binomtest(times, studies, 0.05, alternative="greater").pvalue > 0.001, wrong
+        assert times > 0.01 * studies  # the level is made use of
+
+
+def _scores(*runs):
+    made = tuple(Score(arm, rate, seed, {"loss": value}) for arm, rate, seed, value in runs)
+    return Scores("", (LOSS,), made)
+
+
+def test_pairs_are_seeds_that_both_have_and_that_did_not_diverge():
+    runs = [("a", None, seed, 5.0 + seed) for seed in (1, 2, 3, 10)]
+    runs += [("b", None, seed, 1.0 * seed) for seed in (10, 9, 3, 2)]
+    scores = _scores(*runs)
+    (pairs,) = Pairs.of(scores, ("a", "b"), LOSS)
+    assert (pairs.ours, pairs.theirs, pairs.diverged) == ([7, 8, 15], [2, 3, 10], 0)
+    diverged = Scores("", (LOSS,), (*scores.runs[:-1], Score("b", None, 2, {})))
+    (pairs,) = Pairs.of(diverged, ("a", "b"), LOSS)
+    assert (pairs.ours, pairs.diverged) == ([8, 15], 1)
+
+
+def test_arms_of_several_rates_are_compared_at_each_rate_that_both_have():
+    runs = [("a", rate, seed, rate) for rate in (0.1, 0.2, 0.4) for seed in range(2)]
+    runs += [("b", rate, seed, 2 * rate) for rate in (0.4, 0.1, 0.8) for seed in range(2)]
+    runs += [("c", 0.3, seed, 0.0) for seed in range(2)]
+    scores = _scores(*runs)
+    assert [pairs.rate for pairs in Pairs.of(scores, ("b", "a"), LOSS)] == [0.1, 0.4]
+    assert Pairs.of(scores, ("c", "a"), LOSS) == []
+    one = _scores(*[run for run in runs if run[:2] in (("a", 0.2), ("c", 0.3))])
+    (pairs,) = Pairs.of(one, ("c", "a"), LOSS)  # each its own rate
+    assert (pairs.theirs, pairs.rate) == ([0.2, 0.2], None)
+    (found, _) = compare(Pairs.of(scores, ("b", "a"), LOSS))
+    assert found.name == "b − a, rate 0.1"
+    assert found.sentence().startswith("b against a, rate 0.1: ")
+
+
+def test_the_comparisons_that_count():
+    arms = ["x", "sgdm", "y"]
+    assert comparisons(arms, None, None) == [("x", "sgdm"), ("y", "sgdm")]
+    assert comparisons(arms, "y", None) == [("x", "y"), ("sgdm", "y")]
+    assert comparisons(["x", "y"], None, None) == [("y", "x")]
+    assert comparisons(["x"], None, None) == []
+    assert comparisons(arms, None, ["y:x", "x:sgdm"]) == [("y", "x"), ("x", "sgdm")]
+
+
+@pytest.mark.parametrize(
+    ("baseline", "compare", "why"),
+    [
+        ("z", None, r"--baseline: 'z' is no arm of Table 2; allowed: x, y"),
+        (None, ["x:z"], r"--compare: 'z' is no arm of Table 2; allowed: x, y"),
+        (None, ["x"], r"--compare: 'x' is not two arms A:B"),
+        (None, [":y"], r"--compare: ':y' is not two arms A:B"),
+        (None, ["x:x"], r"--compare: 'x:x' is not two arms A:B"),
+        (None, ["x:y", "y:x"], r"--compare: 'y:x' is given twice"),
+    ],
+)
+def test_comparisons_of_what_is_not_there(baseline, compare, why):
+    with pytest.raises(InputError, match=why):
+        comparisons(["x", "y"], baseline, compare, "Table 2: digits")

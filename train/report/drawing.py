@@ -11,7 +11,7 @@ import math
 import os
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from train.common.errors import InputError
@@ -35,7 +35,7 @@ if _backend is not None:
         with contextlib.suppress(ValueError):
             mpl.rcParams["backend"] = _backend  # as the import would have done
 
-__all__ = ["GREY", "STYLES", "Axes", "Figure", "drawing", "drawn", "render", "ticker"]
+__all__ = ["GREY", "STYLES", "Axes", "Figure", "drawing", "drawn", "render", "styles", "ticker"]
 
 # Okabe and Ito's colours, told apart by colour-blind readers; the dashes help in grey.
 STYLES: dict[str, tuple[str, Any]] = {
@@ -49,6 +49,11 @@ STYLES: dict[str, tuple[str, Any]] = {
     "nadam": ("#56B4E9", "-"),
     "adan": ("#B8A800", "-"),
 }
+_OTHERS: list[tuple[str, Any]] = [
+    (colour, dashes)
+    for dashes in ((0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)))
+    for colour in ("#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#B8A800")
+]
 GREY = "0.55"
 _SETTINGS: Any = {
     "font.size": 9,
@@ -57,6 +62,14 @@ _SETTINGS: Any = {
     "legend.frameon": False,
     "svg.hashsalt": "rsgdm_optax",  # the same data give the same file
 }
+
+
+def styles(arms: Iterable[str]) -> dict[str, tuple[str, Any]]:
+    """Colour and line of each arm; one that is not built in takes the next of the others."""
+    names = list(dict.fromkeys(arms))
+    unknown = [name for name in names if name not in STYLES]
+    others = {name: _OTHERS[k % len(_OTHERS)] for k, name in enumerate(unknown)}
+    return {name: STYLES.get(name) or others[name] for name in names}
 
 
 @contextlib.contextmanager

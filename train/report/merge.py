@@ -21,15 +21,25 @@ class Merged:
     """What studies of the same settings hold together."""
 
     folders: list[Path]  # or packed files
-    runs: list[Run]  # finished ones, each name once
+    runs: list[Run]  # finished ones, each arm, rate and seed once
     unfinished: int
 
-    def by_optimizer(self) -> dict[str, list[Run]]:
-        """The baseline's runs first, then those of the primary comparison; each by seed."""
-        names = {run.config.optimizer for run in self.runs}
+    def by_arm(self) -> dict[str, list[Run]]:
+        """The baseline's runs first, then those of the paper's optimizer; each by seed."""
+        names = {run.config.arm for run in self.runs}
         order = sorted(names, key=lambda name: (name != BASELINE, name != PRIMARY, name))
         runs = sorted(self.runs, key=lambda run: run.config.seed)
-        return {name: [run for run in runs if run.config.optimizer == name] for name in order}
+        return {name: [run for run in runs if run.config.arm == name] for name in order}
+
+    def by_name(self) -> dict[str, Run]:
+        """Each run under its name, with the rate in it where the arm has several."""
+        return {
+            run.config.name_with_rate
+            if len({other.config.learning_rate for other in runs}) > 1
+            else run.config.name: run
+            for runs in self.by_arm().values()
+            for run in runs
+        }
 
 
 def merge(paths: Sequence[Path]) -> list[Merged]:
@@ -37,8 +47,8 @@ def merge(paths: Sequence[Path]) -> list[Merged]:
 
     A study is a folder, or a file that train/runs/packed.py wrote.
 
-    Two agree if they could stand in one folder: all settings are equal but optimizers, seeds,
-    and the rates of optimizers that only one of them has.
+    Two agree if they could stand in one folder: all settings are equal but arms, rates and seeds,
+    and an arm that both have is the same optimizer.
 
     Raises:
       InputError: if a path is no study or holds no finished run, a file is damaged, a study
@@ -64,33 +74,39 @@ def merge(paths: Sequence[Path]) -> list[Merged]:
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Study:
     folder: Path
-    runs: dict[str, Run]
+    runs: dict[str, tuple[Path, Run]]  # by name with rate: where it lies, and the run
     unfinished: set[str]
+
+    @property
+    def configs(self) -> list[RunConfig]:
+        return [run.config for _, run in self.runs.values()]
 
 
 def _load(folder: Path) -> _Study:
     if folder.is_file():
-        runs = {run.config.name: run for run in packed.read(folder)}
         found = Contents([], {}, has_report=False)
+        runs = [(folder / run.config.name_with_rate, run) for run in packed.read(folder)]
     else:
         found = contents(folder)
-        runs = {config.name: run.load() for run, config in found.runs if run.is_finished}
+        runs = [(place.path, place.load()) for place, _ in found.runs if place.is_finished]
     if not runs:
         raise InputError(f"{folder}: holds no finished run")
-    _check_one_study(folder, [run.config for run in runs.values()])
+    _check_one_study(folder, [run.config for _, run in runs])
     if found.strays:
         named = ", ".join(f"{name}, {what}" for name, what in found.strays.items())
         warn(f"{folder}: left out: {named:.300}")
-    for name, run in runs.items():
+    for path, run in runs:
         for figure in run.lost:
-            warn(f"{folder / name}: done, but its last {figure} is null; counted as diverged")
-    return _Study(folder, runs, {config.name for _, config in found.runs} - runs.keys())
+            warn(f"{path}: done, but its last {figure} is null; counted as diverged")
+    known = {run.config.name_with_rate: (path, run) for path, run in runs}
+    unfinished = {config.name_with_rate for _, config in found.runs} - known.keys()
+    return _Study(folder, known, unfinished)
 
 
 def _check_one_study(folder: Path, configs: Sequence[RunConfig]) -> None:
-    first = {config.optimizer: config for config in reversed(configs)}
+    first = {config.arm: config for config in reversed(configs)}
     for config in configs:
-        for other in (configs[0], first[config.optimizer]):
+        for other in (configs[0], first[config.arm]):
             difference = difference_of(config, other)
             if difference:
                 raise InputError(
@@ -101,7 +117,7 @@ def _check_one_study(folder: Path, configs: Sequence[RunConfig]) -> None:
 
 def _disagreement(a: _Study, b: _Study) -> str | None:
     """A setting in which two studies differ."""
-    ours, theirs = ({run.config.optimizer: run.config for run in s.runs.values()} for s in (a, b))
+    ours, theirs = ({config.arm: config for config in study.configs} for study in (a, b))
     pairs = [(ours[name], theirs[name]) for name in ours if name in theirs]
     for one, other in pairs or [(next(iter(ours.values())), next(iter(theirs.values())))]:
         difference = difference_of(one, other)
@@ -113,12 +129,12 @@ def _disagreement(a: _Study, b: _Study) -> str | None:
 def _merged(studies: list[_Study]) -> Merged:
     runs: dict[str, tuple[Path, Run]] = {}
     for study in studies:
-        for name, run in study.runs.items():
-            folder, known = runs.setdefault(name, (study.folder, run))
+        for name, (path, run) in study.runs.items():
+            known_path, known = runs.setdefault(name, (path, run))
             if _figures(run) != _figures(known):
                 raise InputError(
-                    f"{study.folder / name}: has other results than {folder / name}, of the "
-                    "same settings and seed; report on one of them alone"
+                    f"{path}: has other results than {known_path}, of the same settings and seed; "
+                    "report on one of them alone"
                 )
     unfinished = set().union(*(study.unfinished for study in studies))
     return Merged(

@@ -22,7 +22,7 @@ def pack(study: Path, file: Path) -> int:
     """
     if exists(file):
         raise InputError(f"{file}: exists; choose another name, or move it away")
-    unfinished = [config.name for run, config in contents(study).runs if not run.is_finished]
+    unfinished = [run.path.name for run, _ in contents(study).runs if not run.is_finished]
     if unfinished:
         raise InputError(
             f"{study}: not finished: {', '.join(unfinished):.300}; the command that began the "

@@ -1,47 +1,74 @@
-"""Each arm's figures at every learning rate of a tuning, and its best rate."""
+"""Each arm's best rate, and how much of that choice is chance."""
 
-from collections.abc import Sequence
+import dataclasses
 
-from train.report.tables import Row, StudyTable, markdown_table
+import numpy as np
+from numpy.typing import NDArray
 
+from train.report.scores import Scores
 
-def _score(row: Row) -> tuple[bool, float, float]:
-    """Higher is better: no run diverged, then accuracy, then loss."""
-    accuracy, loss = row.accuracy.mean, row.loss.mean
-    if accuracy is None or loss is None:
-        return False, 0.0, 0.0
-    # Rounded, for means of the same counts, added in another order, must be ties.
-    return row.diverged == 0, round(accuracy, 12), -loss
+RESAMPLES = 10_000
 
 
-def best_rates(rates: Sequence[float], tables: Sequence[StudyTable]) -> dict[str, float]:
-    """Each optimizer's rate of the highest accuracy, equal ones by loss; the first if all fail."""
-    best: dict[str, tuple[float, Row]] = {}
-    for rate, table in zip(rates, tables, strict=True):
-        for row in table.rows:
-            if row.optimizer not in best or _score(row) > _score(best[row.optimizer][1]):
-                best[row.optimizer] = rate, row
-    return {name: rate for name, (rate, _) in best.items()}
+@dataclasses.dataclass(frozen=True)
+class BestRate:
+    """The rate of an arm's best mean score, and how often each rate wins other draws of seeds."""
+
+    arm: str
+    rate: float | None  # None if every rate has a diverged run
+    seeds: int  # that all rates of the arm have
+    wins: dict[float, float]  # rate → share of the resamples in which it is the best
+    at_end: bool  # of several rates: a better one may lie beyond
 
 
-def rate_table(rates: Sequence[float], tables: Sequence[StudyTable]) -> str:
-    """Every optimizer's figures at every rate, in Markdown, the best of each in bold."""
-    best = best_rates(rates, tables)
-    body = [
-        [f"{rate:g}", *(_cell(row, is_best=rate == best[row.optimizer]) for row in table.rows)]
-        for rate, table in zip(rates, tables, strict=True)
-    ]
-    seeds = tables[0].rows[0].accuracy.n + tables[0].rows[0].diverged
-    return (
-        f"{markdown_table(['rate', *best], body)}\n\n{tables[0].title}; {seeds} seeds. "
-        "Validation accuracy in %, and loss; bold: the best accuracy of each optimizer, equal "
-        "ones by loss.\n"
+def best_rates(scores: Scores) -> list[BestRate]:
+    """Each arm's rate of the best mean of the first measure, equal ones by the next measures.
+
+    Only seeds that all rates of the arm have count. A rate with a diverged run is not chosen.
+
+    The uncertainty is that of the seeds: they are drawn again with replacement, `RESAMPLES` times
+    from a fixed seed, the same draw for all rates of the arm, and the best rate is chosen anew.
+    """
+    return [_best_rate(scores, arm) for arm in scores.arms if scores.rates(arm) != [None]]
+
+
+def _best_rate(scores: Scores, arm: str) -> BestRate:
+    rates = [rate for rate in scores.rates(arm) if rate is not None]
+    cells = [scores.cell(arm, rate) for rate in rates]
+    seeds = [seed for seed in cells[0] if all(seed in cell for cell in cells)]
+    if not seeds:
+        return BestRate(arm, None, 0, {}, at_end=False)
+    # measure × rate × seed; higher is better; what diverged is worse than anything
+    values = np.array(
+        [
+            [
+                [measure.sign * cell[seed].values.get(measure.name, np.inf) for seed in seeds]
+                for cell in cells
+            ]
+            for measure in scores.measures
+            if measure.is_compared
+        ],
+        float,
+    )
+    diverged = np.isinf(values[0])
+    values[np.isinf(values)] = -np.inf
+    if diverged.any(axis=1).all():
+        return BestRate(arm, None, len(seeds), {}, at_end=False)
+    draws = np.random.default_rng(0).integers(len(seeds), size=(RESAMPLES, len(seeds)))
+    chosen = int(_winners(values, np.arange(len(seeds))[None])[0])
+    won = np.bincount(_winners(values, draws), minlength=len(rates)) / RESAMPLES
+    return BestRate(
+        arm,
+        rates[chosen],
+        len(seeds),
+        {rate: float(share) for rate, share in zip(rates, won, strict=True) if share},
+        at_end=len(rates) > 1 and chosen in (0, len(rates) - 1),
     )
 
 
-def _cell(row: Row, *, is_best: bool) -> str:
-    if row.accuracy.mean is None or row.loss.mean is None:
-        return "diverged"
-    diverged = f", {row.diverged} diverged" if row.diverged else ""
-    text = f"{100 * row.accuracy.mean:.2f}, {row.loss.mean:.4f}{diverged}"
-    return f"**{text}**" if is_best else text
+def _winners(values: NDArray[np.float64], draws: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The best rate's place for each draw of seeds; of equal ones the lowest rate's."""
+    # Rounded: means of the same numbers in another order must be ties.
+    means = np.round(values[:, ::-1, draws].mean(axis=-1), 12)  # measure × rate × draw
+    order = np.lexsort(tuple(np.moveaxis(means, 1, -1)[::-1]), axis=-1)
+    return np.asarray(values.shape[1] - 1 - order[..., -1])

@@ -1,141 +1,46 @@
-"""The report on one study or several, from their files alone.
+"""The report on studies, from their files alone, or on the scores of a CSV file.
 
 python train/report.py STUDY
 python train/report.py STUDY STUDY ... --output FOLDER
+python train/report.py SCORES.csv --better lower
 
 A STUDY is a folder, or the one file that tools/pack_study.py made of it.
 """
 
-import dataclasses
-import json
-import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from train.common.arguments import Parser, number
 from train.common.errors import InputError
-from train.common.screen import print_table, screen
-from train.report.figures import figures, write_figures
+from train.report.csv_scores import CsvScores
 from train.report.merge import Merged, merge
-from train.report.statistics import BASELINE, LEVEL
-from train.report.tables import COMPARISONS_HEADER, Row, StudyTable, markdown_table, tabulate
-from train.report.verdict import MARGIN_POINTS, PRIMARY
-from train.runs.folders import REPORT, is_litter
-from train.runs.formats import FORMAT, check_format
-from train.runs.store import write_bytes, write_json
+from train.report.output import Report, Section, check_earlier, check_output
+from train.report.scores import comparisons
+from train.report.studies import study_scores, tabulate
+from train.report.tables import tabulate_scores
+from train.report.verdict import MARGIN_POINTS
+from train.runs.folders import REPORT
 
-_MEASURES = ("accuracy", "loss")
-_FIGURE = re.compile(r"(train|test|validation)_(accuracy|loss)\.(png|svg)")
-_PARTS = re.compile(rf"{_FIGURE.pattern}|table\.md|results\.json|table-\d+")
+__all__ = ["Report", "build_report", "main", "read_csv_report", "read_report"]
 
-
-@dataclasses.dataclass(frozen=True)
-class Report:
-    """The tables of one study or several, and the runs behind each."""
-
-    folder: Path  # of its files
-    groups: list[Merged]
-    tables: list[StudyTable]
-
-    @property
-    def rows(self) -> list[Row]:
-        """The optimizers' lines of all tables."""
-        return [row for table in self.tables for row in table.rows]
-
-    @property
-    def diverged(self) -> int:
-        """How many runs ended in a loss that is not finite."""
-        return sum(table.diverged for table in self.tables)
-
-    def show(self) -> None:
-        """Prints the tables to standard output."""
-        console = screen()
-        for heading, table in zip(self._headings(), self.tables, strict=True):
-            if heading:
-                console.print(heading)
-            print_table(console, table.header(), table.cells())
-            if table.comparisons:
-                cells = table.comparison_cells()
-                print_table(console, COMPARISONS_HEADER, cells, title=f"{{}} − {BASELINE}")
-            for line in (*table.verdicts(), *table.notes()):
-                console.print(line)
-        console.print(f"Report and figures: {self.folder}", soft_wrap=True)
-
-    def markdown(self) -> str:
-        """The tables as they stand in table.md."""
-        blocks = []
-        for heading, table in zip(self._headings(), self.tables, strict=True):
-            if heading:
-                blocks.append(f"## {heading}")
-            blocks.append(markdown_table(table.header(), table.cells()))
-            if table.comparisons:
-                blocks.append(markdown_table(COMPARISONS_HEADER, table.comparison_cells()))
-                blocks.append("\n".join(f"- {line}" for line in table.verdicts()))
-            blocks.append("\n".join(table.notes()))
-        return "\n\n".join(blocks) + "\n"
-
-    def _headings(self) -> list[str]:
-        """A table's number and the settings that tell it from others; the rates are in its rows."""
-        if len(self.groups) == 1:
-            return [""]
-        configs = [group.runs[0].config for group in self.groups]
-        telling = [
-            name
-            for name in configs[0].identity
-            if name not in ("optimizer", "seed", "learning_rate")
-            and len({config.identity[name] for config in configs}) > 1
-        ]
-        headings = []
-        for k, config in enumerate(configs, 1):
-            settings = ", ".join(f"{name} {getattr(config, name)!s:.16}" for name in telling)
-            headings.append(f"Table {k}: {settings}" if settings else f"Table {k}")
-        return headings
-
-    def write(self) -> None:
-        """Writes tables, numbers and figures; several reports may do so at once."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        write_json(self.folder / "results.json", self._numbers())  # first: it marks a report
-        write_bytes(self.folder / "table.md", self.markdown().encode(errors="replace"))
-        drawn: set[Path] = set()
-        for k, (table, group) in enumerate(zip(self.tables, self.groups, strict=True), 1):
-            folder = self.folder if len(self.groups) == 1 else self.folder / f"table-{k}"
-            folder.mkdir(exist_ok=True)
-            shown = figures(curves(group, table.evaluation), table.evaluation)
-            drawn.update(write_figures(folder, shown))
-        # Figures of an earlier report would be taken for this one's.
-        for path in (*self.folder.glob("*.*"), *self.folder.glob("table-*/*.*")):
-            if _FIGURE.fullmatch(path.name) and path not in drawn:
-                path.unlink(missing_ok=True)
-
-    def _numbers(self) -> dict[str, Any]:
-        return {
-            "format": FORMAT,
-            "baseline": BASELINE,
-            "primary": PRIMARY,
-            "level": LEVEL,
-            "tables": [
-                {
-                    **dataclasses.asdict(table),
-                    "runs": {run.config.name: run.result for run in group.runs},
-                    "environments": _environments(group),
-                }
-                for table, group in zip(self.tables, self.groups, strict=True)
-            ],
-        }
+Better = Literal["higher", "lower"]
 
 
-def build_report(
-    study: Path, *more: Path, output: Path | None = None, margin_points: float = MARGIN_POINTS
-) -> Report:
+def build_report(study: Path, *more: Path, **options: Any) -> Report:
     """Reads every finished run of the studies, and writes the report; see `read_report`."""
-    report = read_report(study, *more, output=output, margin_points=margin_points)
+    report = read_report(study, *more, **options)
     report.write()
     return report
 
 
 def read_report(
-    study: Path, *more: Path, output: Path | None = None, margin_points: float = MARGIN_POINTS
+    study: Path,
+    *more: Path,
+    output: Path | None = None,
+    margin_points: float = MARGIN_POINTS,
+    baseline: str | None = None,
+    compare: Sequence[str] | None = None,
 ) -> Report:
     """Reads every finished run of the studies; nothing is written.
 
@@ -144,10 +49,12 @@ def read_report(
       *more: other studies; those of the same settings share a table.
       output: the report's folder; that of a single folder lies in it, unless told otherwise.
       margin_points: the difference of accuracies, in points, that is too small to matter.
+      baseline: the arm that all others are compared with; None for sgdm, else the first.
+      compare: the comparisons that count, "A:B" for A against B, instead of those.
 
     Raises:
       InputError: if a path is no study or holds no finished run, a file cannot be read, runs
-      contradict each other, or the output is something else.
+      contradict each other, an arm is not there, or the output is something else.
     """
     if not 0 < margin_points < 100:
         raise InputError(f"margin: {margin_points!r} is not a number of points above 0, below 100")
@@ -157,95 +64,139 @@ def read_report(
             "its own"
         )
     groups = merge([study, *more])
+    sections = []
+    for heading, group in zip(_headings(groups), groups, strict=True):
+        scores = study_scores(group)
+        arms = comparisons(scores.arms, baseline, compare, heading)
+        table = tabulate(group, margin_points, name_folders=bool(more), arms=arms)
+        sections.append(Section(heading, table, scores, group))
     folder = study / REPORT if output is None else output
     if more or folder.resolve() != (study / REPORT).resolve():
-        _check_output(folder, [study, *more])
-    _check_earlier(folder)
-    tables = [tabulate(group, margin_points, name_folders=bool(more)) for group in groups]
-    return Report(folder, groups, tables)
+        check_output(folder, [study, *more])
+    check_earlier(folder)
+    return Report(folder, sections)
 
 
-def _check_output(folder: Path, studies: Sequence[Path]) -> None:
-    for study in studies:
-        if study.resolve() in folder.resolve().parents:
-            raise InputError(f"--output: {folder} is inside of {study}; choose another folder")
-    if not folder.is_dir():
-        return
-    names = [path.name for path in folder.iterdir() if not is_litter(path.name)]
-    foreign = sorted(name for name in names if not _PARTS.fullmatch(name))
-    if foreign:
-        raise InputError(f"--output: {folder} holds {foreign[0]}, which is no part of a report")
-    if names and _tables(folder) is None:
-        raise InputError(f"--output: {folder} is not empty, and no report; choose another folder")
+def read_csv_report(
+    path: Path,
+    *,
+    output: Path | None = None,
+    margin: float | None = None,
+    better: Better = "higher",
+    baseline: str | None = None,
+    compare: Sequence[str] | None = None,
+) -> Report:
+    """Reads the scores of a CSV file, a table a task; nothing is written.
+
+    Args:
+      path: of the file: see `train/report/csv_scores.py`.
+      output: the report's folder; None for NAME-report beside the file NAME.csv.
+      margin: the difference of scores that is too small to matter; None asks for no equivalence.
+      better: whether the higher score or the lower one is better.
+      baseline: as in `read_report`.
+      compare: as in `read_report`.
+
+    Raises:
+      InputError: naming file and line, or the option.
+    """
+    if margin is not None and not 0 < margin < float("inf"):
+        raise InputError(f"margin: {margin!r} is not a number above 0")
+    file = CsvScores(path, better)
+    sections = []
+    for k, scores in enumerate(file.tasks, 1):
+        named = f"Table {k}: {scores.task}" if scores.task else f"Table {k}"
+        heading = named if len(file.tasks) > 1 else ""
+        arms = comparisons(scores.arms, baseline, compare, heading)
+        file.check_pairs(scores, arms)
+        title = f"{path.name}, {scores.task}" if scores.task else path.name
+        table = tabulate_scores(scores, f"{title}, {better} is better", margin, arms)
+        sections.append(Section(heading, table, scores, None))
+    folder = path.with_name(f"{path.stem}-report") if output is None else output
+    check_output(folder, [])
+    check_earlier(folder)
+    return Report(folder, sections)
 
 
-def _check_earlier(folder: Path) -> None:
-    """Raises `InputError` if the folder is a file, or has the report of a newer version."""
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"--output: {folder} is a file")
-    earlier = _tables(folder)
-    if earlier is not None:
-        check_format(str(folder / "results.json"), earlier)
-
-
-def _tables(folder: Path) -> dict[str, Any] | None:
-    """The content of a report's results.json, if it is one."""
-    try:
-        content = json.loads((folder / "results.json").read_bytes())
-    except (FileNotFoundError, ValueError, RecursionError):
-        return None
-    return content if isinstance(content, dict) and "tables" in content else None
-
-
-def _environments(group: Merged) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = []
-    for run in group.runs:
-        here = {key: value for key, value in run.environment.items() if key != "started"}
-        if here not in found:
-            found.append(here)
-    return found
-
-
-def curves(group: Merged, evaluation: str) -> dict[str, dict[str, list[list[float | None]]]]:
-    """What the figures show: measure, optimizer, run, epoch."""
-    measures = [f"{split}_{what}" for split in ("train", evaluation) for what in _MEASURES]
-    return {
-        measure: {
-            name: [[line[measure] for line in run.metrics] for run in runs if run.is_done]
-            for name, runs in group.by_optimizer().items()
-        }
-        for measure in measures
-    }
+def _headings(groups: Sequence[Merged]) -> list[str]:
+    """A table's number and the settings that tell it from others; the rates are in its rows."""
+    if len(groups) == 1:
+        return [""]
+    configs = [group.runs[0].config for group in groups]
+    telling = [
+        name
+        for name in configs[0].identity
+        if name not in ("arm", "optimizer", "version", "seed", "learning_rate")
+        and len({config.identity[name] for config in configs}) > 1
+    ]
+    headings = []
+    for k, config in enumerate(configs, 1):
+        settings = ", ".join(f"{name} {getattr(config, name)!s:.16}" for name in telling)
+        headings.append(f"Table {k}: {settings}" if settings else f"Table {k}")
+    return headings
 
 
 def main() -> int:
     """Rebuilds the report and prints its tables; returns the exit status."""
+    given = _parser().parse_args()
+    first = given.studies[0]
+    is_csv = any(path.suffix.lower() == ".csv" for path in given.studies)
+    margin = None if given.margin is None else number("margin", given.margin)
+    named = {"output": given.output, "baseline": given.baseline, "compare": given.compare}
+    if is_csv:
+        if len(given.studies) > 1:
+            raise InputError(f"{given.studies[1]}: a report on a file of scores is on it alone")
+        report = read_csv_report(first, margin=margin, better=given.better or "higher", **named)
+    else:
+        if given.better is not None:
+            raise InputError("--better: only for a file of scores; a study's measures are known")
+        points = MARGIN_POINTS if margin is None else margin
+        report = read_report(*given.studies, margin_points=points, **named)
+    report.write()
+    report.show()
+    return 0
+
+
+def _parser() -> Parser:
     parser = Parser(
         prog="report.py",
         description="Rebuild the tables and figures of one study or several from their files. "
-        "Studies of the same settings share a table.",
+        "Studies of the same settings share a table. Or report on the scores of any program: a "
+        "CSV file with the columns arm, seed and score, and, where there are several, rate and "
+        "task.",
         allow_abbrev=False,
     )
     parser.add_argument(
         "studies",
-        metavar="STUDY",
+        metavar="STUDY|FILE.csv",
         nargs="+",
         type=Path,
-        help="folder that training wrote, or the file that it was packed into",
+        help="folder that training wrote, or the file that it was packed into; or scores",
     )
     parser.add_argument(
         "--output",
         metavar="FOLDER",
         type=Path,
-        help="needed for several or a packed one (default: STUDY/report)",
+        help="needed for several studies or a packed one (default: STUDY/report, or FILE-report)",
     )
     parser.add_argument(
         "--margin",
-        metavar="POINTS",
-        default=f"{MARGIN_POINTS}",
-        help="accuracy difference too small to matter (default: %(default)s)",
+        metavar="SIZE",
+        help="difference too small to matter: in points of accuracy "
+        f"(default: {MARGIN_POINTS}), or as the scores are (default: none)",
     )
-    given = parser.parse_args()
-    margin = number("margin", given.margin)
-    build_report(*given.studies, output=given.output, margin_points=margin).show()
-    return 0
+    parser.add_argument(
+        "--better", choices=("higher", "lower"), help="which score of a file (default: higher)"
+    )
+    chosen = parser.add_mutually_exclusive_group()
+    chosen.add_argument(
+        "--baseline",
+        metavar="ARM",
+        help="compare every other arm with this one (default: sgdm, or else the first arm)",
+    )
+    chosen.add_argument(
+        "--compare",
+        metavar="A:B",
+        nargs="+",
+        help="the comparisons that count: A against B; the more, the more seeds are needed",
+    )
+    return parser

@@ -1,21 +1,28 @@
-"""The statistics of a study: spread over seeds, and paired differences to a baseline."""
+"""The statistics of a comparison: exact sign-flip tests of paired differences, and what they need.
 
-import bisect
+Direction, interval and p value come from one set of tests, so that they cannot contradict each
+other. `docs/statistics.md` says why these tests, and what they assume.
+"""
+
 import dataclasses
-from collections.abc import Mapping, Sequence
+import functools
+import math
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 BASELINE = "sgdm"
-LEVEL = 0.05  # of every test; intervals are of 1 − LEVEL
+LEVEL = 0.05  # of every family of tests
 POWER = 0.8
-RESAMPLES = 2**16  # of the permutation test: up to 16 pairs these are all there are
-FEWEST_PAIRS = 6  # with fewer the permutation test cannot fall below LEVEL: 2/2⁵ > 0.05 > 2/2⁶
-MOST_PAIRS = 10_000
+EXACT_PAIRS = 20  # up to here all sign vectors are counted
+SAMPLES = 2**17 - 1  # of random sign vectors beyond
+# Sums of equal numbers in another order differ by rounding. Relative to the largest difference.
+_TIE = 1e-9
 
 Differences = NDArray[np.float64]
+Values = Sequence[float] | NDArray[np.float64]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +34,7 @@ class Spread:
     std: float | None
 
     @classmethod
-    def of(cls, values: Sequence[float] | Differences) -> "Spread":
+    def of(cls, values: Values) -> "Spread":
         n = len(values)
         return cls(
             n,
@@ -36,12 +43,106 @@ class Spread:
         )
 
 
+def paired_differences(ours: Values, theirs: Values) -> Differences:
+    """Ours less theirs, pair by pair; a difference of rounding size is zero.
+
+    Accuracies are fractions of whole numbers: equal ones may differ in the last bits.
+    """
+    a, b = np.asarray(ours, float), np.asarray(theirs, float)
+    noise = 1e-13 * np.maximum(np.abs(a), np.abs(b))
+    return np.where(np.abs(a - b) <= noise, 0.0, a - b)
+
+
+class SignFlips:
+    """The sign-flip tests of n paired differences d, one for each value μ of the true mean.
+
+    If d − μ is symmetric around zero, all 2ⁿ sign vectors s are equally likely. The statistic is
+    Σ sᵢ(dᵢ − μ). It is at least the observed sum exactly if the mean of the dᵢ whose sign is
+    flipped is at most μ, or none is flipped (Hartigan, Journal of the American Statistical
+    Association 64, 1969). So the 2ⁿ − 1 means of non-empty subsets hold the test of every μ: p
+    counts the means on one side of μ, and the interval's ends are two of the means in order.
+
+    Up to `EXACT_PAIRS` pairs these are all subsets, beyond `SAMPLES` random ones from a fixed seed;
+    such tests are exact too, because the observed signs count as one more.
+
+    Args:
+      differences: n of them, finite.
+
+    Example:
+      >>> tests = SignFlips(np.array([0.1, 0.2, 0.3, 0.4, 0.5, 0.6]))
+      >>> tests.p()
+      0.03125
+      >>> [round(end, 3) for end in tests.interval(0.05)]
+      [0.1, 0.6]
+    """
+
+    def __init__(self, differences: Differences) -> None:
+        self.n = len(differences)
+        self._tie = _TIE * float(np.max(np.abs(differences), initial=0.0))
+        means = _all_means(differences) if self.n <= EXACT_PAIRS else _sampled_means(differences)
+        means[np.abs(means) <= self._tie] = 0.0
+        self._means = np.sort(means)
+
+    def p_greater(self, mean: float = 0.0) -> float:
+        """The p value that the true mean is `mean` or lower, against that it is higher."""
+        at_most = int(np.searchsorted(self._means, mean + self._tie, side="right"))
+        return (1 + at_most) / (1 + len(self._means))
+
+    def p_less(self, mean: float = 0.0) -> float:
+        """The p value that the true mean is `mean` or higher, against that it is lower."""
+        at_least = len(self._means) - int(
+            np.searchsorted(self._means, mean - self._tie, side="left")
+        )
+        return (1 + at_least) / (1 + len(self._means))
+
+    def p(self, mean: float = 0.0) -> float:
+        """The two-sided p value of the true mean `mean`: twice the smaller one, at most 1."""
+        return min(1.0, 2 * min(self.p_greater(mean), self.p_less(mean)))
+
+    def p_equivalent(self, margin: float) -> float:
+        """The p value of the two one-sided tests that the true mean is not within ±margin.
+
+        It is at most L exactly if the interval of confidence 1 − 2L lies inside ±margin.
+        """
+        return max(self.p_greater(-margin), self.p_less(margin))
+
+    def interval(self, level: float) -> tuple[float, float] | None:
+        """All μ that the two-sided test does not reject at the level, both ends included.
+
+        Returns:
+          Its ends, or None where so few pairs reject no μ at all.
+        """
+        rank = math.floor(level / 2 * (1 + len(self._means)))
+        if rank == 0:
+            return None
+        return float(self._means[rank - 1]), float(self._means[-rank])
+
+
+def _all_means(differences: Differences) -> Differences:
+    """The means of all non-empty subsets."""
+    sums, counts = np.zeros(1), np.zeros(1)
+    for difference in differences:
+        sums = np.concatenate([sums, sums + difference])
+        counts = np.concatenate([counts, counts + 1])
+    return np.asarray(sums[1:] / counts[1:])
+
+
+def _sampled_means(differences: Differences) -> Differences:
+    """The means of random subsets; an empty one would be drawn less than once in 2²¹."""
+    rng = np.random.default_rng(0)
+    means = []
+    for rows in np.array_split(np.arange(SAMPLES), 1 + SAMPLES * len(differences) // 2**24):
+        chosen = rng.random((len(rows), len(differences)), dtype=np.float32) < 0.5
+        chosen[~chosen.any(axis=1), 0] = True
+        means.append(chosen @ differences / chosen.sum(axis=1))
+    return np.concatenate(means)
+
+
 @dataclasses.dataclass(frozen=True)
 class Difference:
-    """Mean and standard deviation of n paired differences, and the mean's 95 % interval.
+    """Mean and standard deviation of n paired differences, and the interval of 1 − level.
 
-    The interval is Student's: mean ± t·std/√n, t the 97.5 % quantile at n − 1 degrees of freedom.
-    Its ends are None where the differences have no spread.
+    The interval is `SignFlips.interval`. Its ends are None where n pairs cannot show anything.
     """
 
     n: int
@@ -49,88 +150,94 @@ class Difference:
     std: float | None
     low: float | None
     high: float | None
+    level: float
 
     @classmethod
-    def of(cls, differences: Differences) -> "Difference":
+    def of(cls, differences: Differences, level: float = LEVEL) -> "Difference":
+        return cls.tested(differences, SignFlips(differences), level)
+
+    @classmethod
+    def tested(cls, differences: Differences, tests: SignFlips, level: float) -> "Difference":
+        """The same from tests that exist already."""
         spread = Spread.of(differences)
-        low = high = None
-        if has_spread(differences):
-            interval = stats.ttest_1samp(differences, 0).confidence_interval(1 - LEVEL)
-            low, high = float(interval.low), float(interval.high)
-        return cls(spread.n, spread.mean, spread.std, low, high)
+        low, high = tests.interval(level) or (None, None)
+        return cls(spread.n, spread.mean, spread.std, low, high, level)
 
 
-def paired_differences(values: Mapping[int, float], baseline: Mapping[int, float]) -> Differences:
-    """The values less the baseline's, over the seeds that both have, in the order of the seeds.
+def least_pairs(comparisons: int, level: float = LEVEL) -> int:
+    """The smallest number of pairs with which a family of tests can find anything at all.
 
-    Rounded to 12 decimals: accuracies are fractions of whole numbers, and equal differences of
-    them are to be equal in floating point too.
+    The smallest p value of n pairs is 2/2ⁿ. Holm's first step asks for level/comparisons.
+
+    Example:
+      >>> [least_pairs(comparisons) for comparisons in (1, 2, 3, 10)]
+      [6, 7, 8, 9]
     """
-    seeds = sorted(values.keys() & baseline.keys())
-    return np.round([values[seed] - baseline[seed] for seed in seeds], 12)
+    return 1 + math.ceil(math.log2(comparisons / level))
 
 
-def has_spread(differences: Differences) -> bool:
-    """Whether two differences are unlike. Where all are equal, Student's methods have no scale.
-
-    (R declines such data as constant, too. The limit, an interval of no width, would let two equal
-    pairs prove anything.)
-    """
-    return len(np.unique(differences)) > 1
+def attainable_level(n: int, level: float) -> float:
+    """The largest p value that n pairs can have, of those not above the level; 0 if none is."""
+    count = 2**n if n <= EXACT_PAIRS else 1 + SAMPLES
+    return 2 * math.floor(level / 2 * count) / count
 
 
-def permutation_p(differences: Differences) -> float | None:
-    """The paired permutation test's p value that the differences are symmetric around zero.
+def detectable(n: int, std: float, level: float) -> float | None:
+    """The smallest true mean that a test of n pairs finds with 80 % power at this spread.
 
-    Were the two optimizers exchangeable within each pair, every difference could as well have the
-    other sign. p is twice the share of sign changes whose mean is as high as the one observed, or
-    as low, whichever is rarer, and at most 1. All 2ⁿ of them are looked at up to n = 16; beyond,
-    `RESAMPLES` random ones from a fixed seed, the observed one counted with them.
+    By the paired t test (statsmodels' `TTestPower`), at the level that n pairs can attain: the
+    sign-flip test has no such formula, and nearly the same power if differences are normal.
 
     Returns:
-      p, or None if there is no pair.
+      The mean, or None where n pairs cannot show anything.
     """
-    n = len(differences)
-    if n < 2:
-        return 1.0 if n else None  # both signs are as far from zero; SciPy wants two pairs
-    test = stats.permutation_test(
-        (differences, np.zeros(n)),
-        _mean_difference,
-        permutation_type="samples",
-        vectorized=True,
-        n_resamples=RESAMPLES,
-        alternative="two-sided",
-        rng=np.random.default_rng(0),
-    )
-    return float(test.pvalue)
+    attained = attainable_level(n, level)
+    return std * _detectable_effect(n, attained) if attained else None
 
 
-def _mean_difference(x: Differences, y: Differences, axis: int) -> Differences:
-    # Rounded, for sums of the same numbers in another order must be ties.
-    return np.asarray(np.round(np.mean(x - y, axis=axis), 12))
+@functools.cache
+def _detectable_effect(n: int, level: float) -> float:
+    """In standard deviations."""
+    from statsmodels.stats.power import TTestPower  # pandas comes with it: half a second
+
+    return float(TTestPower().solve_power(nobs=n, alpha=level, power=POWER))
 
 
-def pairs_needed(differences: Differences) -> int | None:
-    """The pairs with which a paired t test would tell the observed difference from zero.
+def holm(p: Sequence[float], level: float = LEVEL) -> tuple[list[float], list[float]]:
+    """Holm's adjusted p values, and the level at which each test was judged, in the order given.
 
-    That is the smallest n of `FEWEST_PAIRS` or more for which a two-sided test at the level of
-    5 % says so, with the right sign, in 80 % of studies, were the true mean and standard deviation
-    the observed ones: its t is then of the noncentral distribution, n − 1 degrees, noncentrality
-    √n·mean/std. It is as uncertain as the two observed.
-
-    Returns:
-      n, or None if it is beyond `MOST_PAIRS`, as it is for a mean of zero, or if the differences
-      have no spread.
+    Holm (Scandinavian Journal of Statistics 6, 1979) rejects the k-th smallest of m at level
+    level/(m − k + 1), until one is not rejected; all others are then judged at the level of that
+    one. So p is at most its level exactly if its adjusted value is at most `level`.
     """
-    if not has_spread(differences):
-        return None
-    effect = float(abs(np.mean(differences)) / np.std(differences, ddof=1))
-    effect = min(effect, 100.0)  # SciPy's distribution fails very far out
+    if not p:
+        return [], []
+    from statsmodels.stats.multitest import multipletests
 
-    def power(n: int) -> float:
-        quantile = stats.t.isf(LEVEL / 2, n - 1)
-        return float(stats.nct.sf(quantile, n - 1, effect * np.sqrt(n)))
+    rejected, adjusted, *_ = multipletests(p, level, method="holm")
+    smaller = np.searchsorted(np.sort(p), p)  # how many p values are smaller; equal ones are alike
+    left: Any = len(p) - np.minimum(smaller, rejected.sum())
+    return [float(value) for value in adjusted], [float(value) for value in level / left]
 
-    candidates = range(FEWEST_PAIRS, MOST_PAIRS + 1)
-    place = bisect.bisect_left(candidates, POWER, key=power)
-    return candidates[place] if place < len(candidates) else None
+
+@dataclasses.dataclass(frozen=True)
+class Pairing:
+    """What pairs gain: the correlation of the two arms' scores over seeds, and the gain.
+
+    The gain is (var a + var b)/var(a − b): unpaired, as precise a mean difference would need so
+    many times the seeds.
+    """
+
+    correlation: float | None
+    gain: float | None
+
+    @classmethod
+    def of(cls, ours: Values, theirs: Values) -> "Pairing":
+        """None where it has no meaning: fewer than three pairs, or no spread."""
+        if len(ours) < 3:
+            return cls(None, None)
+        a, b = np.asarray(ours, float), np.asarray(theirs, float)
+        differences = paired_differences(a, b)
+        a_var, b_var, var = (float(np.var(values, ddof=1)) for values in (a, b, differences))
+        correlation = float(np.corrcoef(a, b)[0, 1]) if a_var > 0 and b_var > 0 else None
+        return cls(correlation, (a_var + b_var) / var if var > 0 else None)

@@ -1,236 +1,255 @@
-"""A study's tables: its optimizers, and their differences to the baseline."""
+"""The tables of a task: its arms, their differences, and their best rates."""
 
 import dataclasses
 from collections.abc import Sequence
 
-from train.report.merge import Merged
-from train.report.paper import PAPER, PaperTable
-from train.report.statistics import (
-    BASELINE,
-    FEWEST_PAIRS,
-    MOST_PAIRS,
-    Difference,
-    Differences,
-    Spread,
-    paired_differences,
-)
-from train.report.verdict import PRIMARY, Comparison, Pairs, compare
-from train.runs.settings import RunConfig
-from train.runs.store import Run
+from train.report.paper import PaperTable
+from train.report.rates import BestRate, best_rates
+from train.report.scores import Arms, Measure, Scores, comparisons, number
+from train.report.statistics import Difference, Spread, least_pairs
+from train.report.verdict import Comparison, Pairs, compare, confidence
 
 COMPARISONS_HEADER = [
-    *(f"− {BASELINE}", "measure", "pairs", "difference [95 %]"),
-    *("p", "Holm", "TOST", "seeds needed"),
+    *("comparison", "measure", "pairs", "difference [interval]", "confidence"),
+    *("p", "Holm", "equivalence", "detectable", "pairing"),
 ]
+RATES_HEADER = ["arm", "best rate", "seeds", "how often each rate is best"]
 
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """One optimizer's line of the table. Accuracies are fractions."""
+    """One arm's line of the table at one rate; accuracies are fractions."""
 
-    optimizer: str
-    alpha: float  # of the EMA form, in the first epoch
-    accuracy: Spread
-    loss: Spread
-    train_accuracy: Spread  # all training examples, in evaluation mode
+    arm: str
+    rate: float | None
+    n: int  # runs that did not diverge
     diverged: int
+    spreads: dict[str, Spread]  # by the measure's name
 
 
 @dataclasses.dataclass(frozen=True)
 class StudyTable:
-    """What one study found, in however many folders it lies."""
+    """What one study found, in however many folders it lies, or one task of a file."""
 
     title: str
     folders: list[str]  # empty in a study's own report, which does not depend on its place
-    evaluation: str
-    margin_points: float  # of accuracy
+    measures: tuple[Measure, ...]
     rows: list[Row]
     comparisons: list[Comparison]
+    best_rates: list[BestRate]  # empty unless an arm has several rates
     paper: PaperTable | None
     unfinished: int
 
     @property
     def diverged(self) -> int:
-        """How many runs ended in a loss that is not finite."""
+        """How many runs diverged."""
         return sum(row.diverged for row in self.rows)
 
+    @property
+    def main_comparisons(self) -> list[Comparison]:
+        """Those on the first measure, the one that counts."""
+        return [of for of in self.comparisons if of.measure == self.measures[0]]
+
     def header(self) -> list[str]:
-        """The names of the optimizers' columns."""
-        return [
-            *("optimizer", "rate α", "seeds"),
-            *(f"{self.evaluation} accuracy %", f"{self.evaluation} loss", "train accuracy %"),
-        ]
+        """The names of the arms' columns."""
+        rate = [] if self._no_rates else ["rate"]
+        return ["arm", *rate, "seeds", *(f"{of.name} {of.symbol}".strip() for of in self.measures)]
+
+    @property
+    def _no_rates(self) -> bool:
+        return all(row.rate is None for row in self.rows)
 
     def cells(self) -> list[list[str]]:
-        """The optimizers' text, a list a row; the paper's stands below ours."""
+        """The arms' text, a list a row; the paper's stands below ours."""
         lines = []
         for row in self.rows:
-            seeds = f"{row.accuracy.n}" + (f" + {row.diverged} diverged" if row.diverged else "")
-            accuracies = _spread(row.accuracy, 100, 2), _spread(row.train_accuracy, 100, 2)
-            loss = _spread(row.loss, 1, 4)
-            rate = f"{row.alpha:.6g}"
-            lines.append([row.optimizer, rate, seeds, accuracies[0], loss, accuracies[1]])
-            if self.paper and row.optimizer in self.paper.rows:
-                theirs = self.paper.rows[row.optimizer]
-                lines.append([f"{row.optimizer}, paper", "", "", theirs.test, "", theirs.train])
+            rate = [] if self._no_rates else ["" if row.rate is None else f"{row.rate:.6g}"]
+            seeds = f"{row.n}" + (f" + {row.diverged} diverged" if row.diverged else "")
+            figures = [_spread(row.spreads[of.name], of) for of in self.measures]
+            lines.append([row.arm, *rate, seeds, *figures])
+            if self.paper and row.arm in self.paper.rows:
+                theirs = self.paper.rows[row.arm]
+                printed = {"test accuracy": theirs.test, "train accuracy": theirs.train}
+                figures = [printed.get(of.name, "") for of in self.measures]
+                lines.append([f"{row.arm}, paper", "", "", *figures])
         return lines
 
     def comparison_cells(self) -> list[list[str]]:
         """The comparisons' text under `COMPARISONS_HEADER`, a list a row."""
         lines = []
         for of in self.comparisons:
-            name, n = of.optimizer, of.accuracy.n
-            pairs = f"{n} of {n + of.diverged_pairs}" if of.diverged_pairs else f"{n}"
-            accuracy, loss = difference_text(of.accuracy, 100, 2), difference_text(of.loss, 1, 4)
-            accuracy_p = _p(of.accuracy_p.raw), _p(of.accuracy_p.adjusted)
-            if name == PRIMARY:
-                accuracy_p = accuracy_p[0], "primary"
-            loss_p = _p(of.loss_p.raw), _p(of.loss_p.adjusted)
-            tost = _p(of.within_p.adjusted)
-            lines += [
-                [name, "accuracy", pairs, accuracy, *accuracy_p, tost, _needed(of)],
-                [name, "loss", pairs, loss, *loss_p, "", ""],
-            ]
-            if self.paper and name in self.paper.rows:
-                points = f"{self.paper.points(name, BASELINE):+.2f}"
-                lines.append([f"{name}, paper", "accuracy", "", points, "", "", "", ""])
+            found, measure = of.difference, of.measure
+            pairs = f"{found.n}" + (
+                f" of {found.n + of.diverged_pairs}" if of.diverged_pairs else ""
+            )
+            detectable = "none" if of.detectable is None else measure.number(of.detectable)
+            lines.append(
+                [
+                    *(of.name, measure.name, pairs),
+                    difference_text(found, measure.scale, measure.digits),
+                    confidence(found.level),
+                    *(_p(of.p), _p(of.adjusted)),
+                    "" if of.margin is None else _p(of.equivalence_adjusted),
+                    detectable,
+                    _pairing(of),
+                ]
+            )
+            papers = self.paper.rows.keys() if self.paper else set()
+            if self.paper and measure.name == "test accuracy" and {of.arm, of.other} <= papers:
+                points = f"{self.paper.points(of.arm, of.other):+.2f}"
+                lines.append([f"{of.name}, paper", measure.name, "", points, *[""] * 6])
         return lines
 
-    def verdicts(self) -> list[str]:
-        """A line a comparison, in the fixed words."""
-        of_what = f"{self.evaluation} accuracy, margin ±{self.margin_points:g} points"
+    def rate_cells(self) -> list[list[str]]:
+        """The best rates' text under `RATES_HEADER`, a list a row."""
         return [
-            f"{of.optimizer} − {BASELINE} ({of_what}): {of.direction}; size {of.size}."
-            for of in self.comparisons
+            [
+                of.arm,
+                "none: diverged" if of.rate is None else f"{of.rate:.6g}",
+                f"{of.seeds}",
+                ", ".join(f"{rate:.6g}: {100 * share:.0f} %" for rate, share in of.wins.items()),
+            ]
+            for of in self.best_rates
         ]
+
+    def verdicts(self) -> list[str]:
+        """A sentence a comparison."""
+        return [of.sentence() for of in self.comparisons]
 
     def notes(self) -> list[str]:
         """What a reader must know, before anything else what the study is."""
-        notes = [f"{self.title}. Last epoch; mean ± standard deviation over seeds."]
+        notes = [self.title_note()]
         if self.comparisons:
-            notes.append(
-                f"Differences to {BASELINE} are paired by seed; of accuracy in points. p: paired "
-                "permutation test. Holm: p adjusted for all comparisons but the primary one, "
-                f"{PRIMARY} − {BASELINE} in accuracy. TOST: p of the equivalence test, adjusted "
-                "likewise. Seeds needed: for a paired t test to tell the observed difference from "
-                "zero with 80 % power."
-            )
-            if max(of.accuracy.n for of in self.comparisons) < FEWEST_PAIRS:
-                notes.append(
-                    f"With fewer than {FEWEST_PAIRS} pairs no difference can be distinguished."
-                )
-        elif self.rows[0].optimizer != BASELINE:
-            notes.append(f"There is no {BASELINE} to pair with.")
+            notes += self._inference()
+        notes += self.rate_notes()
         if self.paper:
             notes.append(
                 f"Paper: its Table {self.paper.number}, as printed; the number of runs and of "
                 "epochs, and whether the last epoch counts or the best, are not stated."
             )
         if self.diverged:
-            notes.append("Diverged runs count in no mean, and the pairs they were in are left out.")
+            notes.append("Diverged runs count in no mean, and their pairs are excluded.")
         if self.unfinished:
             notes.append(f"Unfinished runs, not counted: {self.unfinished}.")
         if self.folders:
             notes.append(f"From {', '.join(self.folders)}.")
         return notes
 
+    def title_note(self) -> str:
+        """What the rows are."""
+        return f"{self.title}; mean ± standard deviation over seeds."
 
-def tabulate(study: Merged, margin_points: float, *, name_folders: bool) -> StudyTable:
-    """A study's numbers; a difference of accuracies within the margin does not matter."""
-    config, evaluation = study.runs[0].config, study.runs[0].evaluation
-    by_optimizer = study.by_optimizer()
-    baseline = by_optimizer.get(BASELINE)
-    others = {name: runs for name, runs in by_optimizer.items() if name != BASELINE}
-    pairs = {name: paired(runs, baseline, evaluation) for name, runs in others.items() if baseline}
+    def rate_notes(self) -> list[str]:
+        """What a reader must know of the best rates."""
+        if not self.best_rates:
+            return []
+        notes = [
+            f"Best rate: of the best mean {self.measures[0].name}; how often each rate is best "
+            "when the seeds are drawn again, 10,000 times. Best rates are not compared here: "
+            "chosen on these seeds, they would look better than they are."
+        ]
+        ends = [of.arm for of in self.best_rates if of.at_end]
+        if ends:
+            notes.append(f"At the end of its rates: {', '.join(ends)}. Try rates beyond.")
+        return notes
+
+    def _inference(self) -> list[str]:
+        first = self.main_comparisons
+        count = len(first)
+        notes = [
+            "Differences are paired by seed. Interval, p and verdict come from the same sign-flip "
+            f"tests. Holm: p adjusted for the {count_text(count, 'comparison')} of a measure; the "
+            "confidence of an interval is the one at which Holm's method judged it. Detectable: "
+            "the smallest true difference that so many pairs find with 80 % power at this spread, "
+            "by the paired t test. Pairing: correlation r over seeds, and how many times the seeds "
+            "an unpaired comparison would need."
+        ]
+        if first[0].margin is not None:
+            notes.append(
+                f"Equivalence: adjusted p of the two one-sided tests against the margin, "
+                f"±{first[0].measure.scale * first[0].margin:.6g} {first[0].measure.unit}."
+            )
+        pairs, needed = max(of.difference.n for of in first), least_pairs(count)
+        if pairs < needed:
+            notes.append(
+                f"With {count_text(count, 'comparison')}, at least {needed} pairs are needed to "
+                f"find any difference at 95 %; there are at most {pairs}."
+            )
+        return notes
+
+    def markdown(self) -> str:
+        """The tables, sentences and notes, in Markdown, without a line end."""
+        blocks = [markdown_table(self.header(), self.cells())]
+        if self.best_rates:
+            blocks.append(markdown_table(RATES_HEADER, self.rate_cells()))
+        if self.comparisons:
+            blocks.append(markdown_table(COMPARISONS_HEADER, self.comparison_cells()))
+            blocks.append("\n".join(f"- {line}" for line in self.verdicts()))
+        return "\n\n".join([*blocks, "\n".join(self.notes())])
+
+
+def tabulate_scores(
+    scores: Scores,
+    title: str,
+    margin: float | None,
+    arms: Sequence[Arms] | None = None,
+    *,
+    folders: Sequence[str] = (),
+    paper: PaperTable | None = None,
+    unfinished: int = 0,
+) -> StudyTable:
+    """The numbers of a table of scores; the margin is of its first measure."""
+    if arms is None:
+        arms = comparisons(scores.arms, None, None)
+    found = []
+    for measure in scores.measures:
+        if measure.is_compared:
+            family = [pairs for pair in arms for pairs in Pairs.of(scores, pair, measure)]
+            found += compare(family, margin if measure == scores.measures[0] else None)
     return StudyTable(
-        title=title_of(config),
-        folders=[str(folder) for folder in study.folders if name_folders],
-        evaluation=evaluation,
-        margin_points=margin_points,
-        rows=[_row(name, runs, evaluation) for name, runs in by_optimizer.items()],
-        comparisons=compare(pairs, margin_points / 100),
-        paper=PAPER.get((config.dataset, config.model)) if evaluation == "test" else None,
-        unfinished=study.unfinished,
+        title=title,
+        folders=list(folders),
+        measures=scores.measures,
+        rows=[_row(scores, arm, rate) for arm in scores.arms for rate in scores.rates(arm)],
+        comparisons=found,
+        best_rates=best_rates(scores) if scores.has_rates else [],
+        paper=paper,
+        unfinished=unfinished,
     )
 
 
-def _row(name: str, runs: list[Run], evaluation: str) -> Row:
-    done = [run.result for run in runs if run.is_done]
-    train_accuracies = (result["clean_train_accuracy"] for result in done)
-    return Row(
-        optimizer=name,
-        alpha=runs[0].metrics[0]["alpha"],
-        accuracy=Spread.of([result[f"{evaluation}_accuracy"] for result in done]),
-        loss=Spread.of([result[f"{evaluation}_loss"] for result in done]),
-        train_accuracy=Spread.of([value for value in train_accuracies if value is not None]),
-        diverged=len(runs) - len(done),
-    )
+def _row(scores: Scores, arm: str, rate: float | None) -> Row:
+    runs = scores.cell(arm, rate).values()
+    diverged = sum(not run.values for run in runs)
+    spreads = {
+        of.name: Spread.of([run.values[of.name] for run in runs if of.name in run.values])
+        for of in scores.measures
+    }
+    return Row(arm, rate, len(runs) - diverged, diverged, spreads)
 
 
-def paired(runs: list[Run], baseline: list[Run], evaluation: str) -> Pairs:
-    """The runs' differences to the baseline's of the same seeds."""
-
-    def differences(measure: str) -> Differences:
-        ours, theirs = (
-            {run.config.seed: run.result[f"{evaluation}_{measure}"] for run in of if run.is_done}
-            for of in (runs, baseline)
-        )
-        return paired_differences(ours, theirs)
-
-    seeds = {run.config.seed for run in runs} & {run.config.seed for run in baseline}
-    accuracy = differences("accuracy")
-    return Pairs(accuracy, differences("loss"), diverged=len(seeds) - len(accuracy))
+def count_text(count: int, what: str) -> str:
+    """A number of things."""
+    return f"1 {what}" if count == 1 else f"{count} {what}s"
 
 
-def title_of(config: RunConfig) -> str:
-    """The settings that all runs of a study share, but for the rates."""
-    parts = [f"{config.model} on {config.dataset}"]
-    if config.train_examples is not None:
-        parts.append(f"{config.train_examples} examples")
-    if config.validation_examples:
-        parts.append(f"{config.validation_examples} held out")
-    if not config.augment:
-        parts.append("no augmentation")
-    parts += [
-        _epochs(config.epochs),
-        f"batch {config.batch_size}",
-        f"rate halved every {_epochs(config.halve_every)}",
-        f"decay {config.decay:g}",
-        f"weight decay {config.weight_decay:g}",
-    ]
-    if config.dtype != "float32":
-        parts.append(config.dtype)
-    if config.tf32:
-        parts.append("TensorFloat-32")
-    if config.lr_convention != "ema":
-        parts.append(f"rates given as {config.lr_convention}")
-    return ", ".join(parts)
-
-
-def _epochs(count: int) -> str:
-    return "1 epoch" if count == 1 else f"{count} epochs"
-
-
-def _spread(spread: Spread, scale: float, digits: int) -> str:
+def _spread(spread: Spread, measure: Measure) -> str:
     if spread.mean is None:
         return "none"
-    text = _number(scale * spread.mean, digits)
-    return text if spread.std is None else f"{text} ± {_number(scale * spread.std, digits)}"
+    text = measure.number(spread.mean)
+    return text if spread.std is None else f"{text} ± {measure.number(spread.std)}"
 
 
 def difference_text(difference: Difference, scale: float, digits: int) -> str:
     """Mean and interval, times the scale."""
     if difference.mean is None:
         return "no pair"
-    text = _number(scale * difference.mean, digits, "+")
+    text = number(scale * difference.mean, digits, "+")
     if difference.low is None or difference.high is None:
-        return f"{text} ({'one pair' if difference.n == 1 else 'all alike'})"
-    low, high = (_number(scale * end, digits, "+") for end in (difference.low, difference.high))
+        pairs = count_text(difference.n, "pair")
+        return f"{text} ({pairs} cannot show anything at {confidence(difference.level)})"
+    low, high = (number(scale * end, digits, "+") for end in (difference.low, difference.high))
     return f"{text} [{low}, {high}]"
-
-
-def _number(value: float, digits: int, sign: str = "-") -> str:
-    return f"{value:{sign}.{digits}{'f' if abs(value) < 1e7 else 'e'}}"
 
 
 def _p(p: float | None) -> str:
@@ -239,13 +258,15 @@ def _p(p: float | None) -> str:
     return "<0.0001" if p < 0.0001 else f"{p:.4f}"
 
 
-def _needed(of: Comparison) -> str:
-    if of.pairs_needed is not None:
-        return f"{of.pairs_needed}"
-    return "none" if of.accuracy.low is None else f"> {MOST_PAIRS}"
+def _pairing(of: Comparison) -> str:
+    if of.pairing.correlation is None:
+        return "none"
+    gain = "" if of.pairing.gain is None else f", ×{of.pairing.gain:.2g}"
+    return f"r {of.pairing.correlation:.2f}{gain}"
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A table in Markdown, without a line end."""
-    lines = [header, ["---"] * len(header), *rows]
+    escaped = [[cell.replace("|", "\\|") for cell in line] for line in (header, *rows)]
+    lines = [escaped[0], ["---"] * len(header), *escaped[1:]]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)

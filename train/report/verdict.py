@@ -1,181 +1,212 @@
-"""What a study says about each optimizer against the baseline: two answers, in fixed words."""
+"""What a study says about each comparison that counts: one sentence each."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
-import numpy as np
-from scipy import stats
-
+from train.report.scores import Arms, Measure, Scores
 from train.report.statistics import (
     LEVEL,
     Difference,
-    Differences,
-    has_spread,
-    pairs_needed,
-    permutation_p,
+    Pairing,
+    SignFlips,
+    detectable,
+    holm,
+    least_pairs,
+    paired_differences,
 )
 
-PRIMARY = "rsgdm"  # its accuracy is the paper's question: all else is adjusted for its number
+PRIMARY = "rsgdm"  # the paper's optimizer
 MARGIN_POINTS = 0.3  # of accuracy: what is taken as too small to matter, set before any study
 
-Direction = Literal["better", "worse", "not distinguishable"]
-Size = Literal["within the margin", "beyond the margin", "undecided"]
+Verdict = Literal["better", "worse", "equivalent", "undecided"]
 
 
 @dataclasses.dataclass(frozen=True)
 class Pairs:
-    """An optimizer's paired differences to the baseline, each in the order of the seeds."""
+    """The scores of two arms on the seeds that both have, in the order of the seeds."""
 
-    accuracy: Differences
-    loss: Differences
-    diverged: int  # pairs left out because one run, or both, diverged
+    arm: str
+    other: str
+    rate: float | None  # named where an arm has several
+    measure: Measure
+    ours: list[float]
+    theirs: list[float]
+    diverged: int  # pairs excluded because one run, or both, diverged
 
-
-@dataclasses.dataclass(frozen=True)
-class PValue:
-    """A p value, and what Holm's adjustment makes of it; the primary comparison's stays."""
-
-    raw: float | None
-    adjusted: float | None
-
-    @property
-    def is_small(self) -> bool:
-        """Whether the adjusted value is below the level; one that does not exist is not."""
-        return self.adjusted is not None and self.adjusted < LEVEL
+    @classmethod
+    def of(cls, scores: Scores, arms: Arms, measure: Measure) -> "list[Pairs]":
+        """One at each rate at which the two arms are compared."""
+        found = []
+        for our_rate, their_rate in scores.matched(*arms):
+            ours, theirs = scores.cell(arms[0], our_rate), scores.cell(arms[1], their_rate)
+            seeds = [seed for seed in ours if seed in theirs]
+            both = [(ours[seed].values, theirs[seed].values) for seed in seeds]
+            whole = [(a, b) for a, b in both if measure.name in a and measure.name in b]
+            found.append(
+                cls(
+                    *arms,
+                    our_rate if scores.has_rates else None,
+                    measure,
+                    [a[measure.name] for a, _ in whole],
+                    [b[measure.name] for _, b in whole],
+                    len(both) - len(whole),
+                )
+            )
+        return found
 
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """One optimizer against the baseline, on the last epoch.
+    """One arm against another, on one measure.
 
-    The verdict is on accuracy: `direction` is better or worse, by the sign of the mean, if the
-    permutation test's adjusted p is below 5 %. `size` is within the margin if TOST's is; beyond
-    the margin if `beyond_p`'s is and the direction is known; else undecided. Each of the two
-    is wrong with a probability of at most 5 %: for the primary comparison, and anywhere among
-    the others of a table.
+    All fields but the verdict are of ours less theirs, unscaled. `verdict` is better or worse if
+    and only if the interval excludes zero, which it does if and only if `adjusted` is at most 5 %.
+    `is_equivalent`, if and only if the interval of the two one-sided tests, which is shorter,
+    lies inside ±margin. An arm may be better and equivalent: the difference is too small to matter.
     """
 
-    optimizer: str
+    arm: str
+    other: str
+    rate: float | None
+    measure: Measure
     diverged_pairs: int
-    accuracy: Difference
-    accuracy_p: PValue
-    within_p: PValue
-    beyond_p: PValue
-    direction: Direction
-    size: Size
-    pairs_needed: int | None
-    loss: Difference
-    loss_p: PValue
+    difference: Difference  # its interval is of 1 − `difference.level`, Holm's level for this test
+    p: float | None
+    adjusted: float | None
+    margin: float | None
+    equivalence: Difference  # its interval lies inside ±margin where `is_equivalent`
+    equivalence_adjusted: float | None
+    is_equivalent: bool
+    verdict: Verdict
+    detectable: float | None
+    pairing: Pairing
+
+    @property
+    def name(self) -> str:
+        """The two arms, and the rate if there are several."""
+        return f"{self.arm} − {self.other}{self._at}"
+
+    @property
+    def _at(self) -> str:
+        return "" if self.rate is None else f", rate {self.rate:g}"
+
+    def sentence(self) -> str:
+        """The verdict in words; its numbers are positive where the first arm is better."""
+        return f"{self.arm} against {self.other}{self._at}: {self._said()}."
+
+    def _said(self) -> str:
+        found, unit = self.difference, self.measure.unit
+        if found.mean is None:
+            return f"undecided in {self.measure.name}: there is no pair"
+        if self.verdict in ("better", "worse") and found.low is not None and found.high is not None:
+            sign = self.measure.sign if self.verdict == "better" else -self.measure.sign
+            low, high = sorted((sign * found.low, sign * found.high))
+            text = f"{self.verdict} by {self._number(sign * found.mean)}"
+            text += f" [{self._number(low)}, {self._number(high)}] {unit}"
+            return f"{text}, but {self._equivalent()}" if self.is_equivalent else text
+        if self.is_equivalent:
+            return self._equivalent()
+        if found.low is None or found.high is None or self.detectable is None:
+            needed = least_pairs(1, found.level)
+            return (
+                f"undecided in {self.measure.name}: {_pairs(found.n)} cannot show anything at "
+                f"{confidence(found.level)}; at least {needed} are needed"
+            )
+        if found.low == found.high:
+            return f"undecided in {self.measure.name}: no pair differs"
+        if abs(found.mean) < self.detectable:
+            seen = self._number(self.detectable)
+            return f"undecided: an effect of {seen} or more {unit} would have been seen"
+        low, high = sorted((self.measure.sign * found.low, self.measure.sign * found.high))
+        return f"undecided: between {self._number(low)} and {self._number(high)} {unit}"
+
+    def _equivalent(self) -> str:
+        found, sign = self.equivalence, self.measure.sign
+        ends = sorted(sign * end for end in (found.low, found.high) if end is not None)
+        margin = self.measure.scale * (self.margin or 0.0)
+        interval = ", ".join(map(self._number, ends))
+        at = confidence(found.level)
+        return f"equivalent within ±{margin:.6g} {self.measure.unit}: [{interval}] at {at}"
+
+    def _number(self, value: float) -> str:
+        return self.measure.number(value)
 
 
-def compare(pairs: Mapping[str, Pairs], margin: float) -> list[Comparison]:
-    """Each optimizer's verdict.
+def _pairs(n: int) -> str:
+    return "1 pair" if n == 1 else f"{n} pairs"
+
+
+def confidence(level: float) -> str:
+    """The confidence of an interval, "97.5 %"."""
+    return f"{100 * (1 - level):.4g} %"
+
+
+def compare(family: Sequence[Pairs], margin: float | None = None) -> list[Comparison]:
+    """Each verdict of a family of comparisons on one measure.
+
+    Holm's method is applied to the family twice: to the tests of a direction, and to those of
+    equivalence. In each, a wrong answer anywhere in the family has a probability of at most 5 %.
 
     Args:
-      pairs: of every optimizer but the baseline.
-      margin: how large a difference of accuracies, as fractions, does not matter.
+      family: at least one pair is needed for a test; what has none does not count.
+      margin: how large a difference, as the scores are, does not matter; None asks for no
+        equivalence.
     """
-    unequal = _adjust(
-        {(name, "accuracy"): permutation_p(of.accuracy) for name, of in pairs.items()}
-        | {(name, "loss"): permutation_p(of.loss) for name, of in pairs.items()}
+    differences = [paired_differences(pairs.ours, pairs.theirs) for pairs in family]
+    tests = [SignFlips(of) for of in differences]
+    p = [test.p() if test.n else None for test in tests]
+    adjusted, levels = _holm(p)
+    within, within_levels = _holm(
+        [test.p_equivalent(margin) if test.n and margin else None for test in tests]
     )
-    inside = _adjust({(name, "accuracy"): within_p(pairs[name].accuracy, margin) for name in pairs})
-    outside = _adjust(
-        {(name, "accuracy"): beyond_p(pairs[name].accuracy, margin) for name in pairs}
-    )
-    comparisons = []
-    for name, of in pairs.items():
-        accuracy = Difference.of(of.accuracy)
-        accuracy_p, within, beyond = (p[name, "accuracy"] for p in (unequal, inside, outside))
-        direction = _direction(accuracy.mean, accuracy_p)
-        comparisons.append(
+    found = []
+    for k, pairs in enumerate(family):
+        difference = Difference.tested(differences[k], tests[k], levels[k])
+        # Two one-sided tests at a level: the two-sided interval of twice the level.
+        equivalence = Difference.tested(differences[k], tests[k], 2 * within_levels[k])
+        is_equivalent = _is_small(within[k])
+        found.append(
             Comparison(
-                optimizer=name,
-                diverged_pairs=of.diverged,
-                accuracy=accuracy,
-                accuracy_p=accuracy_p,
-                within_p=within,
-                beyond_p=beyond,
-                direction=direction,
-                size=_size(within, beyond, direction),
-                pairs_needed=pairs_needed(of.accuracy),
-                loss=Difference.of(of.loss),
-                loss_p=unequal[name, "loss"],
+                arm=pairs.arm,
+                other=pairs.other,
+                rate=pairs.rate,
+                measure=pairs.measure,
+                diverged_pairs=pairs.diverged,
+                difference=difference,
+                p=p[k],
+                adjusted=adjusted[k],
+                margin=margin,
+                equivalence=equivalence,
+                equivalence_adjusted=within[k],
+                is_equivalent=is_equivalent,
+                verdict=_verdict(difference, pairs.measure, is_equivalent=is_equivalent),
+                detectable=None
+                if difference.std is None
+                else detectable(difference.n, difference.std, levels[k]),
+                pairing=Pairing.of(pairs.ours, pairs.theirs),
             )
         )
-    return comparisons
+    return found
 
 
-def _direction(mean: float | None, p: PValue) -> Direction:
-    if mean is None or not p.is_small:
-        return "not distinguishable"
-    return "better" if mean > 0 else "worse"
+def _verdict(found: Difference, measure: Measure, *, is_equivalent: bool) -> Verdict:
+    # By the interval alone: a p value rounded in another way could disagree with it.
+    if found.low is not None and found.high is not None and (found.low > 0 or found.high < 0):
+        is_better = (found.low > 0) == (measure.better == "higher")
+        return "better" if is_better else "worse"
+    return "equivalent" if is_equivalent else "undecided"
 
 
-def _size(inside: PValue, outside: PValue, direction: Direction) -> Size:
-    if inside.is_small:
-        return "within the margin"
-    # The two tests differ: with few pairs the t test may see what the permutation test cannot.
-    if outside.is_small and direction != "not distinguishable":
-        return "beyond the margin"
-    return "undecided"
+def _is_small(p: float | None) -> bool:
+    return p is not None and p <= LEVEL
 
 
-def within_p(differences: Differences, margin: float) -> float | None:
-    """The p value of the equivalence test TOST, that the true mean is not within ±margin.
-
-    Two one-sided t tests, that the mean is −margin or lower and that it is margin or higher; p is
-    the larger of theirs. It is below 5 % exactly if the 90 % interval lies within ±margin.
-
-    Returns:
-      p, or None if the differences have no spread.
-    """
-    if not has_spread(differences):
-        return None
-    return max(_t_p(differences, -margin, "greater"), _t_p(differences, margin, "less"))
-
-
-def beyond_p(differences: Differences, margin: float) -> float | None:
-    """The p value that the true mean is not beyond ±margin.
-
-    Two one-sided t tests, that the mean is margin or lower and that it is −margin or higher; p is
-    twice the smaller of theirs, at most 1. It is below 5 % exactly if the whole 95 % interval
-    lies above margin, or below −margin.
-
-    Returns:
-      p, or None if the differences have no spread.
-    """
-    if not has_spread(differences):
-        return None
-    one_sided = _t_p(differences, margin, "greater"), _t_p(differences, -margin, "less")
-    return min(1.0, 2 * min(one_sided))
-
-
-def _t_p(differences: Differences, mean: float, alternative: str) -> float:
-    return float(stats.ttest_1samp(differences, mean, alternative=alternative).pvalue)
-
-
-def holm(p: Sequence[float]) -> list[float]:
-    """Holm's adjusted p values (Scandinavian Journal of Statistics 6, 1979), in the order given.
-
-    The k-th smallest of m is multiplied by m − k + 1, then raised to the one before it, if that is
-    larger, and lowered to 1. If those below 5 % are called significant, one of them or more is so
-    by chance with a probability of at most 5 %. SciPy has no function for this.
-    """
-    order = np.argsort(p, kind="stable")
-    steps = np.asarray(p)[order] * np.arange(len(p), 0, -1)
-    adjusted = np.empty(len(p))
-    adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1)
-    return [float(value) for value in adjusted]
-
-
-def _adjust(raw: Mapping[tuple[str, str], float | None]) -> dict[tuple[str, str], PValue]:
-    """One family: one kind of test on every optimizer and measure but the primary comparison.
-
-    What is not tested does not count.
-    """
-    primary = (PRIMARY, "accuracy")
-    family = {key: p for key, p in raw.items() if key != primary and p is not None}
-    adjusted = dict(zip(family, holm(list(family.values())), strict=True))
-    return {key: PValue(p, adjusted.get(key, p)) for key, p in raw.items()}
+def _holm(p: Sequence[float | None]) -> tuple[list[float | None], list[float]]:
+    """Holm's method on the tests that there are."""
+    tested = [k for k, value in enumerate(p) if value is not None]
+    adjusted, levels = holm([value for value in p if value is not None])
+    by_place = dict(zip(tested, adjusted, strict=True)), dict(zip(tested, levels, strict=True))
+    return [by_place[0].get(k) for k in range(len(p))], [
+        by_place[1].get(k, LEVEL) for k in range(len(p))
+    ]

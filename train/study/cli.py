@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from train.common import rules
@@ -9,9 +10,10 @@ from train.common.arguments import Parser, number
 from train.common.errors import InputError
 from train.study.config import FIELDS, Config
 from train.study.presets import DEFAULT_PRESET, PRESETS
+from train.study.rates_from import rates_from
 from train.study.validation import CHOICES
 
-_SEVERAL = ("optimizers", "learning_rate")
+_SEVERAL = ("optimizers", "learning_rate", "compare")
 
 
 class Command(NamedTuple):
@@ -48,7 +50,12 @@ def parse(arguments: Sequence[str] | None = None) -> Command:
         steps = rules.whole(0)
         dry_run = steps.parse("dry_run", dry_run)
         steps.check("dry_run", dry_run)
-    return Command(config.replace(**changes), dry_run)
+    config = config.replace(**changes)
+    if config.study.rates_from is not None:
+        if "learning_rate" in changes:
+            raise InputError("rates_from: not together with learning_rate; each gives the rates")
+        config = config.replace(learning_rate=rates_from(Path(config.study.rates_from), config))
+    return Command(config, dry_run)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -26,6 +26,10 @@ _NAMES = Rule(
         isinstance(value, tuple) and value != () and all(isinstance(v, str) for v in value)
     ),
 )
+_COMPARISONS = Rule(
+    "a tuple of texts A:B",
+    lambda value: isinstance(value, tuple) and all(isinstance(v, str) for v in value),
+)
 _RATES = Rule(
     "rates by arm, {name: (rate, …)}",
     lambda value: isinstance(value, Mapping) and all(isinstance(v, tuple) for v in value.values()),
@@ -62,6 +66,24 @@ class StudySettings:
     seeds: tuple[int, int] = setting(_SEEDS, "N for seeds 0 to N-1, or A:B for A to B-1", "SEEDS")
     learning_rate: Rates = setting(
         _RATES, "one rate or several for every arm, or ARM=RATE,RATE,... for single ones", "RATE"
+    )
+    rates_from: str | None = setting(
+        rules.or_none(_PATH),
+        "take each arm's best rate from this study of validation examples: its folder, or packed",
+        "STUDY",
+        default=None,
+    )
+    baseline: str | None = setting(
+        rules.or_none(rules.text()),
+        "the report compares every other arm with this one (default: sgdm, or else the first)",
+        "ARM",
+        default=None,
+    )
+    compare: tuple[str, ...] = setting(
+        _COMPARISONS,
+        "the comparisons that count: A against B; the more, the more seeds are needed",
+        "A:B",
+        default=(),
     )
 
     @property
@@ -218,7 +240,7 @@ def _readable(name: str, value: Any) -> Any:
     """A value as the settings hold it: rates by arm, lists as tuples, ~ as the home folder."""
     if name == "learning_rate":
         return _rates(value)
-    if name in ("dataset", "data_dir", "output") and isinstance(value, str):
+    if name in ("dataset", "data_dir", "output", "rates_from") and isinstance(value, str):
         # The shell leaves the ~ of --output=~/study and of npz:~/file to the program.
         file = "npz:" if value.startswith("npz:") else ""
         return file + os.path.expanduser(value.removeprefix(file))  # noqa: PTH111  # text remains

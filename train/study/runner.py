@@ -20,17 +20,24 @@ from train.engine.recipe import check_arms, check_batch_norm
 from train.models import cpu_convolution
 from train.report.report import Report, build_report
 from train.runs.environment import environment
-from train.runs.folders import check_same_study, places
+from train.runs.folders import check_same_study, contents, places
 from train.runs.lock import locked
 from train.runs.settings import RunConfig, dataset_identity
 from train.runs.store import RunFolder
+from train.study.comparing import too_few_seeds
 from train.study.config import Config
+from train.study.rates_from import check_data
 from train.study.training import AfterEpoch, train_run
 from train.study.validation import check
 from train.study.workers import Task, train_on_workers, workers
 
 DAY = 86_400.0  # seconds
-_OWN = ("process_id", "data_dir", "output")  # may differ from one process of a study to another
+_OWN = (
+    "process_id",
+    "data_dir",
+    "output",
+    "rates_from",
+)  # may differ from one process of a study to another
 
 Devices = tuple[jax.Device, ...]
 
@@ -78,26 +85,28 @@ def _run_study(config: Config, devices: Devices, after_epoch: AfterEpoch) -> Rep
             else None
         )
 
-        def begin() -> list[Task]:
+        def begin() -> tuple[list[Task], list[RunConfig]]:
             study.mkdir(parents=True, exist_ok=True)  # an impossible folder is known at once
             stack.enter_context(locked(study))
             check_same_study(study, runs)  # again: another process may have been here
             tasks = map(Task, runs, places(study, runs))
-            return [task for task in tasks if not task.folder.is_finished]
+            earlier = [config for _, config in contents(study).runs]
+            return [task for task in tasks if not task.folder.is_finished], earlier
 
-        todo = multihost.from_first(begin)
+        todo, earlier = multihost.from_first(begin)
         with Display(len(todo) * epochs, quiet=not multihost.is_first()) as display:
             display.say(
                 f"{study}: {len(runs)} runs of {epochs} epochs, "
                 f"{len(runs) - len(todo)} of them done"
             )
             if todo:
-                _describe(config, dataset, display)
+                _describe(config, dataset, [*runs, *earlier], display)
                 if client is not None:
                     train_on_workers(client, config, todo, work, display)
                 else:
                     _train_here(config, dataset, devices, here, todo, display, after_epoch)
-        return multihost.from_first(lambda: build_report(study))
+        asked = {"baseline": config.study.baseline, "compare": config.study.compare or None}
+        return multihost.from_first(lambda: build_report(study, **asked))
 
 
 def _train_here(
@@ -151,13 +160,14 @@ def _nothing(_run: RunConfig, _metrics: dict[str, Any]) -> None:
 
 
 def _environment(config: Config, devices: Devices) -> dict[str, Any]:
-    parallel = config.execution.parallel
-    return environment(
+    parallel, source = config.execution.parallel, config.study.rates_from
+    here = environment(
         devices=devices,
         parallel=parallel,
         matmul_precision=matmul_precision(config),
         convolution=cpu_convolution.choose(devices, parallel),
     )
+    return here if source is None else here | {"rates_from": source}
 
 
 def check_study(config: Config, devices: Devices | None = None) -> Dataset:
@@ -181,6 +191,7 @@ def check_study(config: Config, devices: Devices | None = None) -> Dataset:
     check_batches(config, dataset, devices)
     check_arms(dataset, config.run.model, config.study.arms)
     runs = config.runs(dataset.fingerprint)
+    multihost.from_first(lambda: check_data(config, runs[0]))
     multihost.from_first(lambda: check_same_study(Path(config.execution.output), runs))
     return dataset
 
@@ -218,13 +229,17 @@ def matmul_precision(config: Config) -> str:
     return "tensorfloat32" if config.run.tf32 else "float32"
 
 
-def _describe(config: Config, dataset: Dataset, display: Display) -> None:
+def _describe(
+    config: Config, dataset: Dataset, runs: Sequence[RunConfig], display: Display
+) -> None:
     display.say(
         f"{config.run.model} on {config.run.dataset}: {len(dataset.train)} examples to train on, "
         f"{len(dataset.evaluation)} for {dataset.evaluation_name}"
     )
     for line in known_faults([arm.optimizer for arm in config.study.arms]):
         display.say(f"warning: {line}")
+    if few := too_few_seeds(config.study, runs):
+        display.say(few)
 
 
 def _warn_of_days(

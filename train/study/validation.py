@@ -19,6 +19,7 @@ from train.engine.optimizers import OPTIMIZERS, Arm
 from train.engine.schedules import SCHEDULES
 from train.models.resnet import MODELS
 from train.runs import settings
+from train.study.comparing import check_comparisons
 from train.study.config import Config
 
 # Setting → the names that it may have.
@@ -41,6 +42,7 @@ def check(config: Config) -> None:
         rules.one_of(*CHOICES[name]).check(name, getattr(config.run, name))
     arms = config.study.arms
     _check_rates(config, arms)
+    check_comparisons(config.study)
     first, end = config.study.seeds
     count = (end - first) * sum(len(config.study.rates(arm.name)) for arm in arms)
     if count > MOST_RUNS:
@@ -115,6 +117,9 @@ def _check_rates(config: Config, arms: list[Arm]) -> None:
                 f"learning_rate: {name!r} is unknown; allowed: {', '.join(names)}, and the "
                 f"built-in optimizers"
             )
+        if name and name not in names:  # a preset's, of an arm that is left out
+            for rate in config.study.learning_rate[name]:
+                rules.POSITIVE.check(f"learning_rate of {name}", rate)
     for arm in arms:
         rates = config.study.rates(arm.name)
         for rate in rates:

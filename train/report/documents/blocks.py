@@ -2,17 +2,16 @@
 
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
 from train.report.documents import experiments, figures
 from train.report.documents.figures import Gallery
 from train.report.documents.last_epochs import CONTROL, last_epochs
 from train.report.documents.results import Results, Study, measured_on
-from train.report.rates import rate_table
-from train.report.report import Report, curves
-from train.report.statistics import BASELINE, Difference
-from train.report.tables import difference_text, markdown_table, paired
-from train.report.verdict import PRIMARY
+from train.report.figures import draw_rates
+from train.report.statistics import BASELINE, Difference, paired_differences
+from train.report.studies import curves, study_scores
+from train.report.tables import RATES_HEADER, difference_text, markdown_table
+from train.report.verdict import PRIMARY, Comparison, Pairs
 from train.runs.measurements import BIAS_VARIANCE, NESTEROV_DISTANCE
 
 _NOTHING = "*Nothing has been run yet.*"
@@ -22,7 +21,7 @@ def summary(results: Results, gallery: Gallery) -> str:
     """Every optimizer of every study in a line, and all differences in a figure."""
     if not results.studies:
         return _NOTHING
-    header = ["study", "optimizer", "rate α", "seeds", "accuracy %", f"− {BASELINE} [95 %]"]
+    header = ["study", "optimizer", "rate", "seeds", "accuracy %", f"− {BASELINE} [interval]"]
     lines = [line for name, study in results.studies.items() for line in _lines(name, study)]
     tables = {name: study.table for name, study in results.studies.items()}
     figure = gallery.show(
@@ -30,34 +29,38 @@ def summary(results: Results, gallery: Gallery) -> str:
         "Paired differences of accuracy with their 95 % intervals",
         partial(figures.differences, tables, BASELINE),
     )
-    (points,) = {table.margin_points for table in tables.values()}
     note = (
         "Accuracy of the last epoch, mean ± standard deviation over seeds. Differences are paired "
-        f"by seed, in points. Verdict: direction; size against a margin of ±{points:g} points."
+        "by seed, in points, with the interval at which Holm's method judged them. "
+        "Rates are as given: those of heavy_ball as PyTorch reads them."
     )
     return f"{markdown_table([*header, 'verdict'], lines)}\n\n{note}\n\n{figure}"
 
 
 def _lines(name: str, study: Study) -> list[list[str]]:
     table = study.table
-    differences = {cells[0]: cells[3] for cells in table.comparison_cells() if cells[1] != "loss"}
-    verdicts = {
-        comparison.optimizer: f"{comparison.direction}; {comparison.size}"
-        for comparison in table.comparisons
-    }
-    ours = {row.optimizer for row in table.rows}  # the paper's lines are left out
-    return [
-        [name, *cells[:4], differences.get(cells[0], ""), verdicts.get(cells[0], "")]
-        for cells in table.cells()
-        if cells[0] in ours
-    ]
+    ours = {row.arm for row in table.rows}  # the paper's lines are left out
+    cells = [line[:4] for line in table.cells() if line[0] in ours]
+    against = {(of.arm, of.rate): of for of in table.main_comparisons}
+    lines = []
+    for row, shown in zip(table.rows, cells, strict=True):
+        of = against.get((row.arm, row.rate if table.best_rates else None))
+        said = ["", ""] if of is None else [difference_text(of.difference, 100, 2), _verdict(of)]
+        lines.append([name, *shown, *said])
+    return lines
+
+
+def _verdict(of: Comparison) -> str:
+    """One word, and the interval of an equivalence; a difference may be within the margin."""
+    within = f"equivalent, {difference_text(of.equivalence, 100, 2)}" if of.is_equivalent else ""
+    return within if of.verdict == "equivalent" else "; ".join(filter(None, [of.verdict, within]))
 
 
 def studies(results: Results, gallery: Gallery) -> str:
     """Each study's report, where it was made, and its learning curves."""
     blocks = []
     for name, study in results.studies.items():
-        report = Report(Path(), [study.merged], [study.table]).markdown()
+        report = study.table.markdown() + "\n"
         report += _to_nesterov(study)
         where = f"{measured_on(study.environments)} Training took {_duration(study.seconds)}."
         pictures = " ".join(_curves(name, study, what, gallery) for what in ("accuracy", "loss"))
@@ -69,19 +72,20 @@ def _to_nesterov(study: Study) -> str:
     """RSGDM's differences to Nesterov's, where both had one rate: theory says that they are one."""
     if not study.share_rate(PRIMARY, CONTROL):
         return ""
-    runs = study.merged.by_optimizer()
-    pairs = paired(runs[PRIMARY], runs[CONTROL], study.table.evaluation)
-    accuracy = difference_text(Difference.of(pairs.accuracy), 100, 2)
-    loss = difference_text(Difference.of(pairs.loss), 1, 4)
+    texts = []
+    for measure in study.table.measures[:2]:
+        (pairs,) = Pairs.of(study_scores(study.merged), (PRIMARY, CONTROL), measure)
+        difference = Difference.of(paired_differences(pairs.ours, pairs.theirs))
+        texts.append(f"{difference_text(difference, measure.scale, measure.digits)} {measure.unit}")
     return (
-        f"\n{PRIMARY} − {CONTROL}, at one rate, {len(pairs.accuracy)} pairs, not tested: "
-        f"{accuracy} points of accuracy, {loss} in loss.\n"
+        f"\n{PRIMARY} − {CONTROL}, at one rate, {difference.n} pairs, not tested: "
+        f"{', '.join(texts)}.\n"
     )
 
 
 def _curves(name: str, study: Study, what: str, gallery: Gallery) -> str:
-    evaluation = study.table.evaluation
-    shown = curves(study.merged, evaluation)[f"{evaluation}_{what}"]
+    evaluation = study.evaluation
+    shown = curves(study.merged)[f"{evaluation}_{what}"]
     return gallery.show(
         f"{name.replace('/', '-')}-{what}",
         f"{name}: {evaluation} {what} against epochs",
@@ -93,14 +97,24 @@ def _duration(seconds: float) -> str:
     return f"{seconds / 60:.1f} minutes" if seconds < 7200 else f"{seconds / 3600:.1f} hours"
 
 
-def tuning(results: Results, _gallery: Gallery) -> str:
+def tuning(results: Results, gallery: Gallery) -> str:
     """The rates that were tried, and the best of each optimizer."""
     blocks = []
-    for name, by_rate in results.tuning.items():
-        rates = sorted(by_rate)
-        table = rate_table(rates, [by_rate[rate].table for rate in rates])
-        where = measured_on(one for study in by_rate.values() for one in study.environments)
-        blocks.append(f"### {name}\n\n{table}{where}")
+    for name, study in results.tuning.items():
+        table = study.table
+        figure = gallery.show(
+            name.replace("/", "-"),
+            f"{name}: {study.evaluation} accuracy against the learning rate",
+            partial(draw_rates, study_scores(study.merged)),
+        )
+        parts = [
+            markdown_table(table.header(), table.cells()),
+            markdown_table(RATES_HEADER, table.rate_cells()),
+            "\n".join([table.title_note(), *table.rate_notes()]),
+            measured_on(study.environments),
+            figure,
+        ]
+        blocks.append("\n\n".join([f"### {name}", *parts]))
     return "\n\n".join(blocks) or _NOTHING
 
 

@@ -55,15 +55,15 @@ def learning_curve(curves: Any, evaluation: str, what: str) -> Figure:
 def differences(tables: dict[str, StudyTable], baseline: str) -> Figure:
     """The paired differences of all studies, with their intervals, and the margin."""
     rows = [
-        (name, one.optimizer, 100 * np.array([accuracy.mean, accuracy.low, accuracy.high]))
+        (name, of.arm, 100 * np.array([of.difference.mean, of.difference.low, of.difference.high]))
         for name, table in tables.items()
-        for one in table.comparisons
-        if (accuracy := one.accuracy).low is not None
+        for of in table.main_comparisons
+        if of.difference.low is not None
     ]
     figure = Figure(figsize=(6.4, 0.9 + 0.3 * len(rows)), layout="constrained")
     axes = _axes(figure.add_subplot())
-    margins = {table.margin_points for table in tables.values()}
-    for margin in margins:
+    margins = {of.margin for table in tables.values() for of in table.main_comparisons if of.margin}
+    for margin in (100 * margin for margin in margins):
         axes.axvspan(-margin, margin, color="0.93", linewidth=0, zorder=0)
     axes.axvline(0, color=GREY, linewidth=0.8)
     for k, (_, optimizer, (mean, low, high)) in enumerate(rows):

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from train.report.documents.results import Study
-from train.report.statistics import BASELINE, Difference
+from train.report.statistics import Difference
 from train.report.tables import difference_text, markdown_table
 from train.report.verdict import PRIMARY
 
@@ -18,7 +18,7 @@ Accuracies = dict[int, NDArray[np.float64]]  # seed → test accuracy after each
 def last_epochs(studies: dict[str, Study]) -> str:
     """How far accuracies swing within the last epochs, and the differences after each of them."""
     optimizers = list(
-        dict.fromkeys(name for study in studies.values() for name in study.merged.by_optimizer())
+        dict.fromkeys(name for study in studies.values() for name in study.merged.by_arm())
     )
     swings, differences = [], []
     for study_name, study in studies.items():
@@ -50,20 +50,20 @@ def _epochs(study: Study) -> tuple[int, int]:
 
 
 def _accuracies(study: Study, first: int) -> dict[str, Accuracies]:
-    measure = f"{study.table.evaluation}_accuracy"
+    measure = f"{study.evaluation}_accuracy"
     return {
         name: {
             run.config.seed: np.array([line[measure] for line in run.metrics[first - 1 :]])
             for run in runs
             if run.is_done
         }
-        for name, runs in study.merged.by_optimizer().items()
+        for name, runs in study.merged.by_arm().items()
     }
 
 
 def _comparisons(study: Study) -> Iterator[tuple[str, str]]:
     """All with the baseline, and RSGDM with Nesterov momentum where both had one rate."""
-    yield from ((comparison.optimizer, BASELINE) for comparison in study.table.comparisons)
+    yield from ((of.arm, of.other) for of in study.table.main_comparisons)
     if study.share_rate(PRIMARY, CONTROL):
         yield PRIMARY, CONTROL
 

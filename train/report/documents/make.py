@@ -6,10 +6,10 @@ python tools/make_results.py [RESULTS [CHECKOUT]]
 The text between `<!-- results: BLOCK -->` and `<!-- end of results -->` is replaced, the rest left
 alone; the figures are in docs/figures/results/. Blocks show whatever lies in RESULTS:
 
-….json                    a study that tools/pack_study.py packed, named by its place
-tuning/…/rate-RATE.json   studies that differ in the rate alone, packed
-straying/…/….json         what train/experiments/nesterov_distance.py measured
-correction/…/….json       what train/experiments/bias_variance.py measured
+….json               a study that tools/pack_study.py packed, named by its place
+tuning/….json        a study of several rates an arm, on validation examples, packed
+straying/…/….json    what train/experiments/nesterov_distance.py measured
+correction/…/….json  what train/experiments/bias_variance.py measured
 """
 
 import os

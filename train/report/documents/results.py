@@ -4,9 +4,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from train.common.arguments import number
 from train.report.merge import Merged, merge
-from train.report.tables import StudyTable, tabulate
+from train.report.studies import study_scores, tabulate
+from train.report.tables import StudyTable
 from train.report.verdict import MARGIN_POINTS
 from train.runs.measurements import BIAS_VARIANCE, NESTEROV_DISTANCE, Numbers, read_numbers
 
@@ -30,8 +30,13 @@ class Study:
 
     def share_rate(self, one: str, other: str) -> bool:
         """Whether both optimizers were run, at one rate."""
-        rates = {row.optimizer: row.alpha for row in self.table.rows}
-        return {one, other} <= rates.keys() and rates[one] == rates[other]
+        rates = [study_scores(self.merged).rates(arm) for arm in (one, other)]
+        return len(rates[0]) == 1 and rates[0] == rates[1]
+
+    @property
+    def evaluation(self) -> str:
+        """What its runs were evaluated on."""
+        return self.merged.runs[0].evaluation
 
     @property
     def environments(self) -> list[dict[str, Any]]:
@@ -57,7 +62,7 @@ class Results:
 
     def __init__(self, folder: Path):
         self.studies: dict[str, Study] = {}
-        self.tuning: dict[str, dict[float, Study]] = {}
+        self.tuning: dict[str, Study] = {}
         self.nesterov_distance: dict[str, list[Numbers]] = {}
         self.bias_variance: dict[str, list[Numbers]] = {}
         measured = {NESTEROV_DISTANCE: self.nesterov_distance, BIAS_VARIANCE: self.bias_variance}
@@ -66,11 +71,9 @@ class Results:
             parent, (kind, *_) = place.parent.as_posix(), place.parts
             if kind in measured:
                 measured[kind].setdefault(parent, []).append(read_numbers(path, kind))
-            elif kind == "tuning":
-                rate = number(f"{path}, rate", path.stem.removeprefix("rate-"))
-                self.tuning.setdefault(parent, {})[rate] = Study(path)
             else:
-                self.studies[place.with_suffix("").as_posix()] = Study(path)
+                of_kind = self.tuning if kind == "tuning" else self.studies
+                of_kind[place.with_suffix("").as_posix()] = Study(path)
 
 
 def measured_on(environments: Iterable[dict[str, Any]]) -> str:

@@ -1,0 +1,142 @@
+"""A study's runs as scores, its table, and what its figures show."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from train.report.figures import Curves
+from train.report.merge import Merged
+from train.report.paper import PAPER
+from train.report.rates import BestRate
+from train.report.scores import Arms, Measure, Score, Scores
+from train.report.tables import StudyTable, count_text, tabulate_scores
+from train.runs.settings import RunConfig
+from train.runs.store import Run
+
+_TRAIN_ACCURACY = "train accuracy"  # of all training examples, in evaluation mode
+
+
+def study_scores(study: Merged) -> Scores:
+    """The last epoch's figures of every finished run; a diverged run has none."""
+    evaluation = study.runs[0].evaluation
+    measures = (
+        _accuracy(f"{evaluation} accuracy"),
+        _loss(f"{evaluation} loss"),
+        _loss("train loss"),
+        _accuracy(_TRAIN_ACCURACY, is_compared=False),
+    )
+    return Scores(
+        "",
+        measures,
+        tuple(
+            Score(arm, run.config.learning_rate, run.config.seed, _values(run, measures))
+            for arm, runs in study.by_arm().items()
+            for run in runs
+        ),
+    )
+
+
+def _accuracy(name: str, *, is_compared: bool = True) -> Measure:
+    return Measure(
+        name, "higher", f"points of {name}", "%", scale=100, digits=2, is_compared=is_compared
+    )
+
+
+def _loss(name: str) -> Measure:
+    return Measure(name, "lower", f"in {name}")
+
+
+def _values(run: Run, measures: Sequence[Measure]) -> dict[str, float]:
+    if not run.is_done:
+        return {}
+    keys = {measure.name: measure.name.replace(" ", "_") for measure in measures}
+    keys[_TRAIN_ACCURACY] = "clean_train_accuracy"
+    found = {name: run.result[key] for name, key in keys.items()}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def curves(study: Merged, best: Sequence[BestRate] = ()) -> dict[str, Curves]:
+    """What the figures show: measure, arm, run, epoch.
+
+    Args:
+      study: its runs.
+      best: the rate to show of an arm that has several.
+    """
+    rates = {of.arm: of.rate for of in best}
+
+    def shown(measure: str, arm: str, runs: Sequence[Run]) -> list[list[Any]]:
+        of_rate = [run for run in runs if run.config.learning_rate == rates.get(arm)] or runs
+        return [[line[measure] for line in run.metrics] for run in of_rate if run.is_done]
+
+    evaluation = study.runs[0].evaluation
+    measures = [f"{split}_{of}" for split in ("train", evaluation) for of in ("accuracy", "loss")]
+    return {
+        measure: {arm: shown(measure, arm, runs) for arm, runs in study.by_arm().items()}
+        for measure in measures
+    }
+
+
+def tabulate(
+    study: Merged,
+    margin_points: float,
+    *,
+    name_folders: bool,
+    arms: Sequence[Arms] | None = None,
+) -> StudyTable:
+    """A study's numbers; a difference of accuracies within the margin does not matter.
+
+    Args:
+      study: its runs.
+      margin_points: of accuracy.
+      name_folders: whether the table says where the runs lie.
+      arms: the comparisons that count; None for each arm against the baseline.
+    """
+    config = study.runs[0].config
+    is_papers = study.runs[0].evaluation == "test"
+    return tabulate_scores(
+        study_scores(study),
+        f"{title_of(config)}, last epoch",
+        margin_points / 100,
+        arms,
+        folders=[str(folder) for folder in study.folders if name_folders],
+        paper=PAPER.get((config.dataset, config.model)) if is_papers else None,
+        unfinished=study.unfinished,
+    )
+
+
+def title_of(config: RunConfig) -> str:
+    """The settings that all runs of a study share, except the rates."""
+    parts = [f"{config.model} on {config.dataset}"]
+    if config.train_examples is not None:
+        parts.append(f"{config.train_examples} examples")
+    if config.validation_examples:
+        parts.append(f"{config.validation_examples} held out")
+    if not config.augment:
+        parts.append("no augmentation")
+    parts += [
+        count_text(config.epochs, "epoch"),
+        f"batch {config.batch_size}",
+        _schedule(config),
+        f"decay {config.decay:g}",
+        f"weight decay {config.weight_decay:g}",
+    ]
+    if config.dtype != "float32":
+        parts.append(config.dtype)
+    if config.tf32:
+        parts.append("TensorFloat-32")
+    if config.batch_norm == "reestimated":
+        parts.append("BatchNorm re-estimated")
+    if config.lr_convention != "ema":
+        parts.append(f"rates given as {config.lr_convention}")
+    return ", ".join(parts)
+
+
+def _schedule(config: RunConfig) -> str:
+    falls = {
+        "step": f"halved every {count_text(config.halve_every, 'epoch')}",
+        "linear": "linear to zero",
+        "cosine": "cosine to zero",
+    }
+    text = f"rate {falls.get(config.schedule, config.schedule)}"
+    if config.warmup_epochs:
+        text += f" after {count_text(config.warmup_epochs, 'epoch')} of warm-up"
+    return text

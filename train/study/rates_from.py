@@ -1,0 +1,70 @@
+"""Each arm's learning rate from a study of several, which was evaluated on validation examples."""
+
+from pathlib import Path
+
+from train.common.errors import InputError
+from train.report.merge import merge
+from train.report.rates import best_rates
+from train.report.studies import study_scores
+from train.runs.settings import RunConfig, dataset_identity
+from train.study.config import Config
+
+_ALIKE = ("dataset", "model", "lr_convention")  # a rate means nothing where these differ
+
+
+def rates_from(path: Path, config: Config) -> dict[str, tuple[float, ...]]:
+    """The best rate of each arm of a study.
+
+    Args:
+      path: another study's folder, or the file that it was packed into.
+      config: the study that the rates are for.
+
+    Raises:
+      InputError: if it cannot be read, was evaluated on test data, is of other data or another
+      network, or lacks an arm.
+    """
+    (tuning,) = merge([path])
+    theirs = tuning.runs[0].config
+    if theirs.evaluation != "validation":
+        raise InputError(
+            f"rates_from: {path} was evaluated on test data, on which rates are not chosen; "
+            "tune with --validation-examples"
+        )
+    for name in _ALIKE:
+        there, here = getattr(theirs, name), getattr(config.run, name)
+        if name == "dataset":
+            there, here = dataset_identity(there), dataset_identity(here)
+        if there != here:
+            raise InputError(f"rates_from: {path} has {name} {there}, this study {here}")
+    best = {of.arm: of.rate for of in best_rates(study_scores(tuning))}
+    optimizers = {arm: runs[0].config.optimizer for arm, runs in tuning.by_arm().items()}
+    rates: dict[str, tuple[float, ...]] = {}
+    for arm in config.study.arms:
+        if arm.name not in best:
+            raise InputError(f"rates_from: {path} lacks {arm.name}; it has {', '.join(best)}")
+        if optimizers[arm.name] != arm.optimizer:
+            raise InputError(
+                f"rates_from: {path}: its {arm.name} is {optimizers[arm.name]}, "
+                f"this study's {arm.optimizer}"
+            )
+        rate = best[arm.name]
+        if rate is None:
+            raise InputError(f"rates_from: {path}: no rate of {arm.name} has all its runs finite")
+        rates[arm.name] = (rate,)
+    return rates
+
+
+def check_data(config: Config, run: RunConfig) -> None:
+    """Raises `InputError` if rates were taken from a study of other data under the same name.
+
+    Args:
+      config: the study that has the rates.
+      run: one of its runs, whose data are known.
+    """
+    if config.study.rates_from is not None:
+        theirs = merge([Path(config.study.rates_from)])[0].runs[0].config
+        if theirs.data != run.data:
+            raise InputError(
+                f"rates_from: {config.study.rates_from} has data {theirs.data:.16}, this study "
+                f"{run.data:.16}"
+            )
