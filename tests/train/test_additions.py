@@ -15,6 +15,9 @@ from train.engine.optimizers import OPTIMIZERS
 from train.engine.schedules import SCHEDULES
 from train.models.cpu_convolution import VARIABLE
 from train.models.resnet import MODELS
+from train.report.report import build_report
+from train.report.scores import Measure
+from train.report.studies import MEASURES
 
 pytestmark = pytest.mark.usefixtures("quick_studies")
 
@@ -42,6 +45,8 @@ def test_one_of_each(tmp_path, monkeypatch):
     monkeypatch.setitem(SCHEDULES, "constant", _constant)
     monkeypatch.setitem(OPTIMIZERS, "sign", lambda rate, _decay: optax.sign_sgd(rate))
     monkeypatch.setenv(VARIABLE, "xla")  # there is no convolution
+    key, sharper = "reestimated_{split}_loss", Measure("loss, re-estimated", "lower", "in loss")
+    monkeypatch.setitem(MEASURES, key, sharper)
     run_study(
         small(
             tmp_path / "study",
@@ -59,4 +64,6 @@ def test_one_of_each(tmp_path, monkeypatch):
     result = json.loads((tmp_path / "study" / "sign-seed0" / "result.json").read_text())
     assert (result["status"], result["epoch"], result["step"]) == ("done", 10, 40)
     assert result["alpha"] == np.float32(0.01)
+    (table,) = build_report(tmp_path / "study").tables
+    assert table.rows[0].spreads["loss, re-estimated"].mean == result["reestimated_test_loss"]
     assert result["test_accuracy"] > 0.5  # twice what guessing gets: brightness tells the class

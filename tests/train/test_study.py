@@ -26,6 +26,7 @@ FIGURES = {
     for what in ("accuracy", "loss")
     for suffix in ("png", "svg")
 }
+DIFFERENCES = {"differences.png", "differences.svg"}
 
 
 def _lines(study, run):
@@ -54,7 +55,7 @@ def test_folders_and_files(trained):
         written = {"config.json", "environment.json", "metrics.jsonl", "result.json"}
         assert files == written | {"checkpoints", ".lock"}
     files = {path.name for path in (trained / "report").iterdir()}
-    assert files == FIGURES | {"table.md", "results.json"}
+    assert files == FIGURES | DIFFERENCES | {"table.md", "results.json"}
 
 
 def test_metrics(trained):

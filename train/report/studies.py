@@ -1,6 +1,7 @@
 """A study's runs as scores, its table, and what its figures show."""
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from train.report.figures import Curves
@@ -11,28 +12,6 @@ from train.report.scores import Arms, Measure, Score, Scores
 from train.report.tables import StudyTable, count_text, tabulate_scores
 from train.runs.settings import RunConfig
 from train.runs.store import Run
-
-_TRAIN_ACCURACY = "train accuracy"  # of all training examples, in evaluation mode
-
-
-def study_scores(study: Merged) -> Scores:
-    """The last epoch's figures of every finished run; a diverged run has none."""
-    evaluation = study.runs[0].evaluation
-    measures = (
-        _accuracy(f"{evaluation} accuracy"),
-        _loss(f"{evaluation} loss"),
-        _loss("train loss"),
-        _accuracy(_TRAIN_ACCURACY, is_compared=False),
-    )
-    return Scores(
-        "",
-        measures,
-        tuple(
-            Score(arm, run.config.learning_rate, run.config.seed, _values(run, measures))
-            for arm, runs in study.by_arm().items()
-            for run in runs
-        ),
-    )
 
 
 def _accuracy(name: str, *, is_compared: bool = True) -> Measure:
@@ -45,12 +24,40 @@ def _loss(name: str) -> Measure:
     return Measure(name, "lower", f"in {name}")
 
 
-def _values(run: Run, measures: Sequence[Measure]) -> dict[str, float]:
+# Key of result.json → what it measures; {split} is test or validation. The first counts. To add a
+# measure, add it here.
+MEASURES: dict[str, Measure] = {
+    "{split}_accuracy": _accuracy("{split} accuracy"),
+    "{split}_loss": _loss("{split} loss"),
+    "train_loss": _loss("train loss"),
+    "clean_train_accuracy": _accuracy("train accuracy", is_compared=False),
+}
+
+
+def study_scores(study: Merged) -> Scores:
+    """The last epoch's figures of every finished run; a diverged run has none."""
+    split = study.runs[0].evaluation
+    measures = {
+        key.format(split=split): dataclasses.replace(
+            measure, name=measure.name.format(split=split), unit=measure.unit.format(split=split)
+        )
+        for key, measure in MEASURES.items()
+    }
+    return Scores(
+        "",
+        tuple(measures.values()),
+        tuple(
+            Score(arm, run.config.learning_rate, run.config.seed, _values(run, measures))
+            for arm, runs in study.by_arm().items()
+            for run in runs
+        ),
+    )
+
+
+def _values(run: Run, measures: Mapping[str, Measure]) -> dict[str, float]:
     if not run.is_done:
         return {}
-    keys = {measure.name: measure.name.replace(" ", "_") for measure in measures}
-    keys[_TRAIN_ACCURACY] = "clean_train_accuracy"
-    found = {name: run.result[key] for name, key in keys.items()}
+    found = {measure.name: run.result[key] for key, measure in measures.items()}
     return {name: value for name, value in found.items() if value is not None}
 
 
