@@ -71,6 +71,7 @@ def test_every_recipe_is_tested():
         assert f"recipes/{path.name}" in path.read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["plain_jax", "flax_nnx", "flax_linen", "equinox_module", "keras_jax"]
 )
@@ -125,6 +126,7 @@ def test_sharded():
     assert printed["distance to one device"] < 2e-6  # another order of summation
 
 
+@pytest.mark.slow
 def test_checkpoint_on_another_number_of_devices(tmp_path):
     rng = np.random.default_rng(0)
     x = rng.normal(size=(64, 16)).astype(np.float32).astype(np.float64)

@@ -86,7 +86,7 @@ def rows() -> tuple[list[Row], list[str]]:
             found.append(row(name, function))
         except (TypeError, IndexError, ValueError):  # it asks for a loss, or for more arguments
             left.append(name)
-        found += [row(label, function, more) for label, of, more in VARIANTS if of == short]
+        found += [row(label, function, more) for label, each, more in VARIANTS if each == short]
     return found, left
 
 

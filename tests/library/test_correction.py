@@ -177,6 +177,7 @@ def test_a_correction_can_be_learned(form):
         np.testing.assert_allclose(derivative, with_z - sgdm, rtol=0, atol=1e-13)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [float, jnp.float32], ids=["number", "array"])
 @pytest.mark.parametrize("decay", [0.99, 0.9999])
 def test_one_buffer_near_one_in_float32(decay, number):

@@ -101,6 +101,7 @@ def _slope(path, end):
     return math.exp(np.polyfit(steps, np.log(path[steps]), 1)[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share", [0.02, 0.2, 0.4, 0.6, 0.9])
 @each_method
 def test_convergence_rate_of_a_run(name, share):
@@ -133,6 +134,7 @@ def test_three_buffers_end_at_a_rate_of_their_own():
     np.testing.assert_allclose(three, one, rtol=0, atol=1e-14)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share", [0.05, 0.6])
 @each_method
 def test_stationary_variance_of_a_simulation(name, share):
@@ -147,6 +149,7 @@ def test_stationary_variance_of_a_simulation(name, share):
     assert abs(np.mean(by_lane) - variance) < 4 * error
 
 
+@pytest.mark.slow
 @each_method
 def test_expected_loss_of_a_simulation(name):
     # First steps included, where RSGDM and Nesterov momentum differ.
@@ -308,6 +311,7 @@ def _steps_needed(curvatures, noise_variances, target, low, high):
     return low
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("modes", "batch", "needed"),
     [

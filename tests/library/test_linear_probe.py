@@ -18,6 +18,7 @@ def _rows(method, steps=STEPS):
     return rows
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", METHODS)
 def test_weights_of_every_method_come_back(name, x64):
     method = METHODS[name][0]

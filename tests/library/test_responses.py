@@ -19,6 +19,7 @@ NAMES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_the_linear_rows_are_todays(name, x64):
     of, more = VARIANTS.get(name, (name, None))

@@ -80,6 +80,7 @@ def test_every_number_counts(x64):
     np.testing.assert_array_equal(ours, _updates(scale_by_rsadam(B1, **options), gradients))
 
 
+@pytest.mark.slow
 @START
 @pytest.mark.parametrize("number", [float, jnp.asarray], ids=["number", "array"])
 def test_a_steady_gradient_comes_back_as_its_sign(first_difference, number):

@@ -137,6 +137,7 @@ def test_only_one_cpu_device_has_it(monkeypatch):
     assert choose(cpus[:1], "jit") == "xla"
 
 
+@pytest.mark.slow
 def test_switched_off_a_study_is_the_same_up_to_rounding(tmp_path, monkeypatch):
     losses, parameters = {}, {}
     for choice in ("fast", "xla"):

@@ -15,6 +15,8 @@ from train.report.rates import best_rates
 from train.report.report import read_csv_report
 from train.report.scores import Measure, Score, Scores
 
+pytestmark = pytest.mark.usefixtures("no_pictures")
+
 
 def _file(folder, *lines, name="runs.csv"):
     path = folder / name

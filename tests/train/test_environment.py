@@ -52,6 +52,7 @@ HOSTILE = {
 }
 
 
+@pytest.mark.slow
 def test_the_environment_changes_no_number(trained, tmp_path):
     """From a checkout that is not installed, among packages of the user's own of our names."""
     for name in ("train", "rsgdm_optax", "command"):

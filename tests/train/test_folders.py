@@ -12,6 +12,8 @@ from train.common.errors import InputError
 from train.report.report import read_report
 from train.runs.folders import check_same_study
 
+pytestmark = pytest.mark.usefixtures("no_pictures")
+
 
 @pytest.fixture
 def study(made_up_study) -> Path:

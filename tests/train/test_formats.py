@@ -15,6 +15,8 @@ from train.runs.settings import RunConfig
 from train.runs.store import RunFolder, write_json
 from train.study.presets import PRESETS
 
+pytestmark = pytest.mark.usefixtures("no_pictures")
+
 
 @pytest.fixture
 def study(made_up_study) -> Path:

@@ -17,6 +17,8 @@ from train.runs import packed
 from train.runs.formats import FORMAT, epoch_keys, result_keys
 from train.runs.store import RunFolder
 
+pytestmark = pytest.mark.usefixtures("no_pictures")
+
 
 @pytest.fixture
 def study(made_up_study) -> Path:

@@ -11,6 +11,7 @@ from train.study.dry_run import Plan
 from train.study.presets import PRESETS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("preset", "parameters", "multiply_adds", "steps"),
     # Multiply-adds of one image forward: the counts usually given for these networks.
@@ -77,6 +78,7 @@ def test_bad_dry_runs(options, why, capsys, monkeypatch):
     assert why in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_study_of_days_says_so(tmp_path, capsys, monkeypatch):
     config = small(tmp_path / "study", seeds=(0, 1))
     monkeypatch.setattr("train.study.runner.DAY", 1e-3)

@@ -165,6 +165,8 @@ REPORTS = """
 import sys
 from pathlib import Path
 from train.report.report import build_report
+
+pytestmark = pytest.mark.usefixtures("no_pictures")
 sys.stdin.readline()
 for _ in range(2):
     build_report(Path(sys.argv[1]))

@@ -16,6 +16,8 @@ from train.report.pack import pack
 from train.report.report import build_report, read_report
 from train.report.studies import curves, title_of
 
+pytestmark = pytest.mark.usefixtures("no_pictures")
+
 
 def _study(folder, seeds=range(8), optimizers=("sgdm", "rsgdm"), **settings):
     """Accuracies that depend on optimizer and seed alone."""

@@ -71,6 +71,7 @@ class _Wide(nnx.Module):
         return self.head(nnx.relu(self.hidden(x)))
 
 
+@pytest.mark.slow
 def test_memory_stays_flat(tmp_path, monkeypatch):
     def memory():
         gc.collect()

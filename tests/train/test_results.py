@@ -70,6 +70,7 @@ def _shown(gallery):
     return {name: drawn(figure) for name, figure in gallery.figures.items()}
 
 
+@pytest.mark.slow
 def test_documents_are_what_the_results_say(committed):
     texts, gallery = renewed(committed, ROOT)
     for name, text in texts.items():
@@ -81,6 +82,7 @@ def test_documents_are_what_the_results_say(committed):
         assert same_drawing(shown_by(files[name]), shown), f"{name}: run `make results`"
 
 
+@pytest.mark.slow
 def test_the_preset_has_the_best_rates_of_the_grid(committed):
     tuning = committed.tuning["tuning/fashion_mnist"]
     assert tuning.evaluation == "validation"
@@ -129,6 +131,7 @@ def test_studies_become_tables_verdicts_and_figures(tmp_path, checkout):
             assert ((checkout / document).parent / link).is_file()
 
 
+@pytest.mark.slow
 def test_rsgdm_stands_beside_nesterov_where_they_had_one_rate(tmp_path, checkout):
     runs = tmp_path / "runs"
     for folder, rate in (("one", 0.5), ("two", 0.25)):
@@ -145,6 +148,7 @@ def test_rsgdm_stands_beside_nesterov_where_they_had_one_rate(tmp_path, checkout
     assert text.index("### one") < text.index(line) < text.index("### two")
 
 
+@pytest.mark.slow
 def test_epochs_at_the_last_rate_stand_beside_the_last(tmp_path, checkout):
     runs = tmp_path / "runs"
     for folder, halve_every in (("all", 2), ("one", 1)):
@@ -162,6 +166,7 @@ def test_epochs_at_the_last_rate_stand_beside_the_last(tmp_path, checkout):
     assert "| one | rsgdm − sgdm | +10.00 | +10.00 [+10.00, +10.00] |" in text
 
 
+@pytest.mark.slow
 def test_every_changed_number_is_noticed(tmp_path, checkout):
     runs = tmp_path / "runs"
     study = _study(runs / "digits" / "tuned")

@@ -1,6 +1,5 @@
 """The statistics against SciPy's other paths, published examples, brute force and simulation."""
 
-import gc
 import itertools
 
 import numpy as np
@@ -22,15 +21,6 @@ from train.report.statistics import (
     least_pairs,
     paired_differences,
 )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _no_collections():
-    """Statsmodels collects garbage in every call of Holm's method: a second with JAX in memory."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(gc, "collect", lambda: 0)
-        yield
-
 
 # Darwin's crossed less self-fertilised maize, in eighths of an inch; Fisher, The Design of
 # Experiments (1935), chapter III.

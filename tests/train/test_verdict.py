@@ -1,7 +1,5 @@
 """The verdict: one sentence a comparison, which cannot contradict its interval or its p value."""
 
-import gc
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,15 +9,6 @@ from scipy import stats
 from train.common.errors import InputError
 from train.report.scores import Measure, Score, Scores, comparisons
 from train.report.verdict import Pairs, compare
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _no_collections():
-    """Statsmodels collects garbage in every call of Holm's method: a second with JAX in memory."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(gc, "collect", lambda: 0)
-        yield
-
 
 ACCURACY = Measure("accuracy", "higher", "points of accuracy", "%", scale=100, digits=2)
 LOSS = Measure("loss", "lower", "in loss")

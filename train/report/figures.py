@@ -49,25 +49,25 @@ def draw_differences(table: StudyTable) -> Figure:
     The interval is the table's, at the level of Holm's method. What so few pairs cannot show has a
     dot alone.
     """
-    measures = list(dict.fromkeys(of.measure for of in table.comparisons))
-    names = list(dict.fromkeys(of.name for of in table.comparisons))
+    measures = list(dict.fromkeys(each.measure for each in table.comparisons))
+    names = list(dict.fromkeys(each.name for each in table.comparisons))
     size = (1.4 + 2.8 * len(measures), 1.1 + 0.3 * len(names))
     figure = Figure(figsize=size, layout="constrained")
     every = figure.subplots(1, len(measures), sharey=True, squeeze=False)[0]
-    colours = styles(of.arm for of in table.comparisons)
+    colours = styles(each.arm for each in table.comparisons)
     for axes, measure in zip(every, measures, strict=True):
         _grid(axes)
         axes.axvline(0, color=GREY, linewidth=0.8)
-        for of in (of for of in table.comparisons if of.measure == measure):
-            place, (colour, _), found = names.index(of.name), colours[of.arm], of.difference
+        for each in (each for each in table.comparisons if each.measure == measure):
+            place, (colour, _), found = names.index(each.name), colours[each.arm], each.difference
             if found.mean is None:
                 continue
             if found.low is not None and found.high is not None:
                 ends = [measure.scale * found.low, measure.scale * found.high]
                 axes.plot(ends, [place, place], color=colour)
             axes.plot(measure.scale * found.mean, place, "o", color=colour, markersize=4)
-            if of.margin is not None:
-                margin = measure.scale * of.margin
+            if each.margin is not None:
+                margin = measure.scale * each.margin
                 axes.axvspan(-margin, margin, color="0.93", linewidth=0, zorder=0)
         way = "→ better" if measure.better == "higher" else "better ←"
         axes.set_xlabel(f"{measure.unit.removeprefix('in ').capitalize()}, difference; {way}")

@@ -6,6 +6,7 @@ other. `docs/statistics.md` says why these tests, and what they assume.
 
 import dataclasses
 import functools
+import gc
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -214,7 +215,12 @@ def holm(p: Sequence[float], level: float = LEVEL) -> tuple[list[float], list[fl
         return [], []
     from statsmodels.stats.multitest import multipletests
 
-    rejected, adjusted, *_ = multipletests(p, level, method="holm")
+    # It collects garbage, which takes a second where JAX is loaded: frozen objects are left out.
+    gc.freeze()
+    try:
+        rejected, adjusted, *_ = multipletests(p, level, method="holm")
+    finally:
+        gc.unfreeze()
     smaller = np.searchsorted(np.sort(p), p)  # how many p values are smaller; equal ones are alike
     left: Any = len(p) - np.minimum(smaller, rejected.sum())
     return [float(value) for value in adjusted], [float(value) for value in level / left]

@@ -68,14 +68,16 @@ def curves(study: Merged, best: Sequence[BestRate] = ()) -> dict[str, Curves]:
       study: its runs.
       best: the rate to show of an arm that has several.
     """
-    rates = {of.arm: of.rate for of in best}
+    rates = {each.arm: each.rate for each in best}
 
     def shown(measure: str, arm: str, runs: Sequence[Run]) -> list[list[Any]]:
         of_rate = [run for run in runs if run.config.learning_rate == rates.get(arm)] or runs
         return [[line[measure] for line in run.metrics] for run in of_rate if run.is_done]
 
     evaluation = study.runs[0].evaluation
-    measures = [f"{split}_{of}" for split in ("train", evaluation) for of in ("accuracy", "loss")]
+    measures = [
+        f"{split}_{each}" for split in ("train", evaluation) for each in ("accuracy", "loss")
+    ]
     return {
         measure: {arm: shown(measure, arm, runs) for arm, runs in study.by_arm().items()}
         for measure in measures

@@ -48,12 +48,17 @@ class StudyTable:
     @property
     def main_comparisons(self) -> list[Comparison]:
         """Those on the first measure, the one that counts."""
-        return [of for of in self.comparisons if of.measure == self.measures[0]]
+        return [each for each in self.comparisons if each.measure == self.measures[0]]
 
     def header(self) -> list[str]:
         """The names of the arms' columns."""
         rate = [] if self._no_rates else ["rate"]
-        return ["arm", *rate, "seeds", *(f"{of.name} {of.symbol}".strip() for of in self.measures)]
+        return [
+            "arm",
+            *rate,
+            "seeds",
+            *(f"{each.name} {each.symbol}".strip() for each in self.measures),
+        ]
 
     @property
     def _no_rates(self) -> bool:
@@ -65,56 +70,56 @@ class StudyTable:
         for row in self.rows:
             rate = [] if self._no_rates else ["" if row.rate is None else f"{row.rate:.6g}"]
             seeds = f"{row.n}" + (f" + {row.diverged} diverged" if row.diverged else "")
-            figures = [_spread(row.spreads[of.name], of) for of in self.measures]
+            figures = [_spread(row.spreads[each.name], each) for each in self.measures]
             lines.append([row.arm, *rate, seeds, *figures])
             if self.paper and row.arm in self.paper.rows:
                 theirs = self.paper.rows[row.arm]
                 printed = {"test accuracy": theirs.test, "train accuracy": theirs.train}
-                figures = [printed.get(of.name, "") for of in self.measures]
+                figures = [printed.get(each.name, "") for each in self.measures]
                 lines.append([f"{row.arm}, paper", "", "", *figures])
         return lines
 
     def comparison_cells(self) -> list[list[str]]:
         """The comparisons' text under `COMPARISONS_HEADER`, a list a row."""
         lines = []
-        for of in self.comparisons:
-            found, measure = of.difference, of.measure
+        for each in self.comparisons:
+            found, measure = each.difference, each.measure
             pairs = f"{found.n}" + (
-                f" of {found.n + of.diverged_pairs}" if of.diverged_pairs else ""
+                f" of {found.n + each.diverged_pairs}" if each.diverged_pairs else ""
             )
-            detectable = "none" if of.detectable is None else measure.number(of.detectable)
+            detectable = "none" if each.detectable is None else measure.number(each.detectable)
             lines.append(
                 [
-                    *(of.name, measure.name, pairs),
+                    *(each.name, measure.name, pairs),
                     difference_text(found, measure.scale, measure.digits),
                     confidence(found.level),
-                    *(_p(of.p), _p(of.adjusted)),
-                    "" if of.margin is None else _p(of.equivalence_adjusted),
+                    *(_p(each.p), _p(each.adjusted)),
+                    "" if each.margin is None else _p(each.equivalence_adjusted),
                     detectable,
-                    _pairing(of),
+                    _pairing(each),
                 ]
             )
             papers = self.paper.rows.keys() if self.paper else set()
-            if self.paper and measure.name == "test accuracy" and {of.arm, of.other} <= papers:
-                points = f"{self.paper.points(of.arm, of.other):+.2f}"
-                lines.append([f"{of.name}, paper", measure.name, "", points, *[""] * 6])
+            if self.paper and measure.name == "test accuracy" and {each.arm, each.other} <= papers:
+                points = f"{self.paper.points(each.arm, each.other):+.2f}"
+                lines.append([f"{each.name}, paper", measure.name, "", points, *[""] * 6])
         return lines
 
     def rate_cells(self) -> list[list[str]]:
         """The best rates' text under `RATES_HEADER`, a list a row."""
         return [
             [
-                of.arm,
-                "none: diverged" if of.rate is None else f"{of.rate:.6g}",
-                f"{of.seeds}",
-                ", ".join(f"{rate:.6g}: {100 * share:.0f} %" for rate, share in of.wins.items()),
+                each.arm,
+                "none: diverged" if each.rate is None else f"{each.rate:.6g}",
+                f"{each.seeds}",
+                ", ".join(f"{rate:.6g}: {100 * share:.0f} %" for rate, share in each.wins.items()),
             ]
-            for of in self.best_rates
+            for each in self.best_rates
         ]
 
     def verdicts(self) -> list[str]:
         """A sentence a comparison."""
-        return [of.sentence() for of in self.comparisons]
+        return [each.sentence() for each in self.comparisons]
 
     def notes(self) -> list[str]:
         """What a reader must know, before anything else what the study is."""
@@ -148,7 +153,7 @@ class StudyTable:
             "when the seeds are drawn again, 10,000 times. Best rates are not compared here: "
             "chosen on these seeds, they would look better than they are."
         ]
-        ends = [of.arm for of in self.best_rates if of.at_end]
+        ends = [each.arm for each in self.best_rates if each.at_end]
         if ends:
             notes.append(f"At the end of its rates: {', '.join(ends)}. Try rates beyond.")
         return notes
@@ -169,7 +174,7 @@ class StudyTable:
                 f"Equivalence: adjusted p of the two one-sided tests against the margin, "
                 f"±{first[0].measure.scale * first[0].margin:.6g} {first[0].measure.unit}."
             )
-        pairs, needed = max(of.difference.n for of in first), least_pairs(count)
+        pairs, needed = max(each.difference.n for each in first), least_pairs(count)
         if pairs < needed:
             notes.append(
                 f"With {count_text(count, 'comparison')}, at least {needed} pairs are needed to "
@@ -222,8 +227,8 @@ def _row(scores: Scores, arm: str, rate: float | None) -> Row:
     runs = scores.cell(arm, rate).values()
     diverged = sum(not run.values for run in runs)
     spreads = {
-        of.name: Spread.of([run.values[of.name] for run in runs if of.name in run.values])
-        for of in scores.measures
+        each.name: Spread.of([run.values[each.name] for run in runs if each.name in run.values])
+        for each in scores.measures
     }
     return Row(arm, rate, len(runs) - diverged, diverged, spreads)
 
@@ -258,11 +263,11 @@ def _p(p: float | None) -> str:
     return "<0.0001" if p < 0.0001 else f"{p:.4f}"
 
 
-def _pairing(of: Comparison) -> str:
-    if of.pairing.correlation is None:
+def _pairing(each: Comparison) -> str:
+    if each.pairing.correlation is None:
         return "none"
-    gain = "" if of.pairing.gain is None else f", ×{of.pairing.gain:.2g}"
-    return f"r {of.pairing.correlation:.2f}{gain}"
+    gain = "" if each.pairing.gain is None else f", ×{each.pairing.gain:.2g}"
+    return f"r {each.pairing.correlation:.2f}{gain}"
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

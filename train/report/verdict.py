@@ -154,7 +154,7 @@ def compare(family: Sequence[Pairs], margin: float | None = None) -> list[Compar
         equivalence.
     """
     differences = [paired_differences(pairs.ours, pairs.theirs) for pairs in family]
-    tests = [SignFlips(of) for of in differences]
+    tests = [SignFlips(each) for each in differences]
     p = [test.p() if test.n else None for test in tests]
     adjusted, levels = _holm(p)
     within, within_levels = _holm(

@@ -15,7 +15,8 @@ _PAPER = Config.of(
 PRESETS: dict[str, Config] = {
     "cifar10": _PAPER,
     "cifar100": _PAPER.replace(dataset="cifar100", model="resnet50", output="runs/cifar100"),
-    # These rates, and the demo's, come from validation examples: docs/results.md, Learning rates.
+    # These rates, and the demo's, come from validation examples, under a schedule that halves:
+    # docs/results.md, Learning rates.
     "fashion_mnist": _PAPER.replace(
         dataset="fashion_mnist",
         model="resnet8",

@@ -36,7 +36,7 @@ def rates_from(path: Path, config: Config) -> dict[str, tuple[float, ...]]:
             there, here = dataset_identity(there), dataset_identity(here)
         if there != here:
             raise InputError(f"rates_from: {path} has {name} {there}, this study {here}")
-    best = {of.arm: of.rate for of in best_rates(study_scores(tuning))}
+    best = {each.arm: each.rate for each in best_rates(study_scores(tuning))}
     optimizers = {arm: runs[0].config.optimizer for arm, runs in tuning.by_arm().items()}
     rates: dict[str, tuple[float, ...]] = {}
     for arm in config.study.arms:

@@ -41,19 +41,25 @@ def _lines(name: str, study: Study) -> list[list[str]]:
     table = study.table
     ours = {row.arm for row in table.rows}  # the paper's lines are left out
     cells = [line[:4] for line in table.cells() if line[0] in ours]
-    against = {(of.arm, of.rate): of for of in table.main_comparisons}
+    against = {(each.arm, each.rate): each for each in table.main_comparisons}
     lines = []
     for row, shown in zip(table.rows, cells, strict=True):
-        of = against.get((row.arm, row.rate if table.best_rates else None))
-        said = ["", ""] if of is None else [difference_text(of.difference, 100, 2), _verdict(of)]
+        each = against.get((row.arm, row.rate if table.best_rates else None))
+        said = (
+            ["", ""] if each is None else [difference_text(each.difference, 100, 2), _verdict(each)]
+        )
         lines.append([name, *shown, *said])
     return lines
 
 
-def _verdict(of: Comparison) -> str:
+def _verdict(each: Comparison) -> str:
     """One word, and the interval of an equivalence; a difference may be within the margin."""
-    within = f"equivalent, {difference_text(of.equivalence, 100, 2)}" if of.is_equivalent else ""
-    return within if of.verdict == "equivalent" else "; ".join(filter(None, [of.verdict, within]))
+    within = (
+        f"equivalent, {difference_text(each.equivalence, 100, 2)}" if each.is_equivalent else ""
+    )
+    return (
+        within if each.verdict == "equivalent" else "; ".join(filter(None, [each.verdict, within]))
+    )
 
 
 def studies(results: Results, gallery: Gallery) -> str:

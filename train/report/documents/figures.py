@@ -55,14 +55,20 @@ def learning_curve(curves: Any, evaluation: str, what: str) -> Figure:
 def differences(tables: dict[str, StudyTable], baseline: str) -> Figure:
     """The paired differences of all studies, with their intervals, and the margin."""
     rows = [
-        (name, of.arm, 100 * np.array([of.difference.mean, of.difference.low, of.difference.high]))
+        (
+            name,
+            each.arm,
+            100 * np.array([each.difference.mean, each.difference.low, each.difference.high]),
+        )
         for name, table in tables.items()
-        for of in table.main_comparisons
-        if of.difference.low is not None
+        for each in table.main_comparisons
+        if each.difference.low is not None
     ]
     figure = Figure(figsize=(6.4, 0.9 + 0.3 * len(rows)), layout="constrained")
     axes = _axes(figure.add_subplot())
-    margins = {of.margin for table in tables.values() for of in table.main_comparisons if of.margin}
+    margins = {
+        each.margin for table in tables.values() for each in table.main_comparisons if each.margin
+    }
     for margin in (100 * margin for margin in margins):
         axes.axvspan(-margin, margin, color="0.93", linewidth=0, zorder=0)
     axes.axvline(0, color=GREY, linewidth=0.8)

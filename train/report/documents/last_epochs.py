@@ -63,7 +63,7 @@ def _accuracies(study: Study, first: int) -> dict[str, Accuracies]:
 
 def _comparisons(study: Study) -> Iterator[tuple[str, str]]:
     """All with the baseline, and RSGDM with Nesterov momentum where both had one rate."""
-    yield from ((of.arm, of.other) for of in study.table.main_comparisons)
+    yield from ((each.arm, each.other) for each in study.table.main_comparisons)
     if study.share_rate(PRIMARY, CONTROL):
         yield PRIMARY, CONTROL
 
