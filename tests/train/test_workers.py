@@ -105,7 +105,7 @@ def test_signals_stop_all_workers_and_the_same_command_goes_on(number, code, ref
         while not list(study.glob("*-seed*/checkpoints/epoch-1")):
             time.sleep(0.05)
         began = time.monotonic()
-        process.send_signal(number)
+        os.killpg(process.pid, number)  # as a terminal does
         (stopped,) = finished(process)
         seconds = time.monotonic() - began
         _wait_for_the_end(_workers(study).values())

@@ -11,6 +11,7 @@ import logging
 import multiprocessing
 import os
 import shutil
+import signal
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -142,6 +143,7 @@ def dask_setup(worker: Any) -> None:
     """
     count = int(os.environ.get(_WORKERS, "0"))
     if count:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all; the parent acts
         gpus = _gpus()
         if gpus:
             os.environ["CUDA_VISIBLE_DEVICES"] = gpus[worker.name % len(gpus)]
