@@ -27,6 +27,7 @@ def _path(method, rate, **arguments):
     return np.array(points)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "method", "arguments"),
     [
@@ -41,6 +42,7 @@ def test_paths(name, method, arguments, x64):
     np.testing.assert_allclose(found, _path(method, 0.05, **arguments), rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_the_chosen_rate_is_the_best(x64):
     rate, loss = GALLERY["tuned"](QUADRATIC, GALLERY["OPTIMIZERS"]["sgdm"])
     rates = GALLERY["RATES"][:40]  # the others diverge, to numbers beyond float64

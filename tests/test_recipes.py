@@ -89,6 +89,7 @@ def test_logged_rate():
     assert numbers(printed["decay after the change"]) == [0.5]
 
 
+@pytest.mark.slow
 def test_parameter_groups():
     printed = run("parameter_groups")
     # One step from 1 with the gradient 0.1·1: α·(1−β)·0.1 off, where weights decay.
@@ -104,6 +105,7 @@ def test_parameter_groups():
     assert printed["buffers"] == ["23"]  # 12 + 3 and 6 + 2; the frozen part has none
 
 
+@pytest.mark.slow
 def test_wrappers():
     printed = {name: numbers(words).item() for name, words in run("wrappers").items()}
 
@@ -118,6 +120,7 @@ def test_wrappers():
     assert printed["schedule_free, loss"] < 0.01 * loss(np.zeros(4))
 
 
+@pytest.mark.slow
 def test_sharded():
     printed = {name: numbers(words).item() for name, words in run("sharded").items()}
     assert printed["devices"] == 8
@@ -139,12 +142,14 @@ def test_checkpoint_on_another_number_of_devices(tmp_path):
         np.testing.assert_allclose(numbers(printed["weights"]), expected, atol=2e-6)
 
 
+@pytest.mark.slow
 def test_upgrade_state():
     printed = run("upgrade_state")
     for name in ("another chain, distance", "one buffer, distance"):
         assert numbers(printed[name]) < 5e-7  # from parameters of 3, in float32
 
 
+@pytest.mark.slow
 def test_from_pytorch():
     recipe = runpy.run_path(str(RECIPES / "from_pytorch.py"))
     golden = json.loads((ROOT / "tests/golden/torch_sgd.json").read_text())
@@ -164,6 +169,7 @@ def test_from_pytorch():
         assert numbers(words) < 5e-7  # from parameters of 3, in float32
 
 
+@pytest.mark.slow
 def test_callback(tmp_path):
     recipe = runpy.run_path(str(RECIPES / "callback.py"))
     seen = []

@@ -234,6 +234,7 @@ def _best_correction(a, decay=0.9):
     return weights[int(np.argmin(variances))]
 
 
+@pytest.mark.slow
 def test_the_correction_of_least_variance():
     found = [_best_correction(a) for a in (1e-4, 2.0, 4.0)]
     assert found == pytest.approx([4.25, 1.27, 0.84], abs=0.006)
@@ -282,6 +283,7 @@ def test_one_curvature_alone():
         assert tuned.value == 0
 
 
+@pytest.mark.slow
 def test_with_noise_tuned_rsgdm_needs_fewer_steps():
     # Fact 12 on a small quadratic: h = 1/i, noise h/100. Without noise it needs more.
     h = 1 / np.arange(1, 31.0)

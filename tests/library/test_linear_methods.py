@@ -313,6 +313,7 @@ def test_every_constructor_is_tested():
     assert {name.split(",")[0].split(" ")[0] for name in METHODS} == made - functions
 
 
+@pytest.mark.slow
 def test_traced_hyperparameters():
     gradients = jnp.asarray(np.random.default_rng(0).standard_normal((20, 3)), jnp.float32)
     makers = {

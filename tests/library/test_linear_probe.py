@@ -59,6 +59,7 @@ def test_identified_from_float32():
         assert identified.method.correction == pytest.approx(method.correction, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_nesterov_momentum_by_five_names(x64):
     # Muon's first stage: its polynomial is x ↦ x and its norm is lost in eps. It is debiased in two
     # parts, which fades: after 60 steps 1e-18 is left.
@@ -116,6 +117,7 @@ def _elementwise(function):
     return optax.stateless(lambda updates, _: jax.tree.map(function, updates))
 
 
+@pytest.mark.slow
 def test_how_far_from_linear(x64):
     # g + k·g³ departs from its derivative in proportion to k.
     small, larger = (

@@ -121,6 +121,7 @@ def _loss_in_float32(name: str, decay: float, gradients: np.ndarray) -> np.ndarr
 NEAR_ONE = pytest.mark.parametrize("name", LINEAR)
 
 
+@pytest.mark.slow
 # What docs/faq.md says of a β near 1. The bounds leave room for other orders of summation.
 @pytest.mark.parametrize("decay", [0.99, 0.999, 0.9999])
 @NEAR_ONE
@@ -130,6 +131,7 @@ def test_decay_near_one_on_noise_in_float32(name, decay):
     assert np.all(_loss_in_float32(name, decay, gradients) < 20)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("decay", [0.99, 0.999])
 @NEAR_ONE
 def test_decay_near_one_on_constants_in_float32(name, decay):

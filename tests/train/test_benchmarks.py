@@ -17,6 +17,7 @@ NAMES = sorted(
 )
 
 
+@pytest.mark.slow
 # The quickest of them stays in `make test`.
 @pytest.mark.parametrize(
     "name", [pytest.param(n, marks=[pytest.mark.slow] * (n != "layers")) for n in NAMES]

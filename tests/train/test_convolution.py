@@ -83,6 +83,7 @@ def _check(layer):
         np.testing.assert_allclose(a, b, rtol=0, atol=tolerance, err_msg=str(layer))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layer", AWKWARD, ids=str)
 def test_layers_that_no_network_has_equal_xlas(layer, x64):
     _check(layer)

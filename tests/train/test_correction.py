@@ -67,6 +67,7 @@ def _squared(vectors):
     return np.sum(np.square(vectors), axis=-1)
 
 
+@pytest.mark.slow
 def test_every_number_equals_numpys(subject):
     found = correction(subject)(SEED)
     keys = Keys.of_seed(SEED)
@@ -105,6 +106,7 @@ def test_every_number_equals_numpys(subject):
     np.testing.assert_allclose(found["g"]["bias_squared"], 0, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_the_replicas_agree_with_the_expectations(subject):
     # Their mean is off by chance: the squared distance has been lessened by what that adds on
     # average, and what is left is of the order of the variance over the number of replicas.

@@ -46,6 +46,7 @@ def test_the_papers_studies(preset, parameters, multiply_adds, steps, no_tfds):
     )
 
 
+@pytest.mark.slow
 def test_a_dry_run_writes_nothing(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     words = ["--preset", "demo", "--dry-run", "2", "--train-examples", "256"]

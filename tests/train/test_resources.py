@@ -40,6 +40,7 @@ def no_report(monkeypatch):
     monkeypatch.setattr(train_study, "build_report", lambda *_, **__: None)
 
 
+@pytest.mark.slow
 def test_nothing_is_compiled_after_the_first_epoch(tmp_path, caplog):
     def compilations():
         return sum("Compiling" in record.message for record in caplog.records)
@@ -202,6 +203,7 @@ def bfloat16():
     return found
 
 
+@pytest.mark.slow
 def test_bfloat16_computes_in_bfloat16_and_keeps_float32(bfloat16):
     (plain, _, sums), (jaxpr, state, low_sums) = bfloat16.values()
     assert set(_products(plain.jaxpr)) == {("float32", "float32")}
@@ -218,6 +220,7 @@ def test_bfloat16_computes_in_bfloat16_and_keeps_float32(bfloat16):
     assert float(low_sums.loss) != float(sums.loss)
 
 
+@pytest.mark.slow
 def test_bfloat16_takes_its_statistics_in_float32():
     # In bfloat16 a batch around 1000 has no variance that could be seen.
     network = Network(functools.partial(TINY, channels=1, classes=10), jnp.dtype("bfloat16"))

@@ -57,6 +57,7 @@ def _path(subject, keys, method, **options):
     return np.stack(path), gradients[0]
 
 
+@pytest.mark.slow
 def test_distances_equal_those_of_paths_in_numpy(subject):
     keys = Keys.of_seed(3)
     found = straying(subject)(3)
@@ -87,6 +88,7 @@ def test_with_g0_zero_rsgdm_stays_with_nesterov(subject):
     assert max(straying(subject)(1)["distance"]["rsgdm_gradient"]) < 1e-14
 
 
+@pytest.mark.slow
 def test_twins_start_as_far_away_as_said_and_differ(subject):
     measure = straying(subject)
     found, other = measure(0), measure(1)

@@ -193,6 +193,7 @@ def test_another_study_is_refused_by_name_of_the_setting(study, setting, value):
     assert _snapshot(study) == before
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_pictures")
 def test_a_file_that_changed_is_another_study(tmp_path):
     file = tmp_path / "data.npz"
@@ -229,6 +230,7 @@ def test_processes_may_have_a_file_at_different_places(tmp_path, monkeypatch):
     assert {name for name in first if first[name] != changed[name]} == {"data"}
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_pictures")
 def test_what_another_process_did_before_the_lock_was_ours(study, monkeypatch):
     """As if it had trained in an empty folder between our look at it and our lock."""
@@ -277,6 +279,7 @@ def test_a_report_of_somebody_else_is_not_overwritten(tmp_path):
     assert (tmp_path / "own" / "report" / "table.md").read_text() == "mine"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_pictures")
 def test_a_run_that_was_stopped_before_its_first_file_is_done(study):
     shutil.rmtree(study / "rsgdm-seed1")
@@ -347,6 +350,7 @@ def test_figures_are_pictures_of_every_optimizer(trained):
             assert b"Epoch" in content
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_pictures")
 def test_divergence_is_recorded_and_the_study_goes_on(tmp_path):
     rates = {"sgdm": 1e30, "rsgdm": 0.5}
