@@ -48,7 +48,7 @@ test: $(VENV)/installed-dev
 
 # `make test test-all` runs nothing twice.
 test-all: test
-	$(RUN) -m pytest -n auto -m slow
+	$(RUN) -m pytest -n auto -m 'slow and not faults'
 
 faults: $(VENV)/installed-dev
 	$(RUN) -m pytest -m faults tests/train/test_faults.py tests/train/test_parallel.py

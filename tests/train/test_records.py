@@ -15,6 +15,8 @@ from train.report import report
 from train.report.report import read_report
 from train.runs.store import RunFolder, write_bytes
 
+pytestmark = pytest.mark.usefixtures("no_pictures")
+
 
 @pytest.fixture
 def study(made_up_study) -> Path:
@@ -165,8 +167,6 @@ REPORTS = """
 import sys
 from pathlib import Path
 from train.report.report import build_report
-
-pytestmark = pytest.mark.usefixtures("no_pictures")
 sys.stdin.readline()
 for _ in range(2):
     build_report(Path(sys.argv[1]))

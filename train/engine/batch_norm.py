@@ -21,23 +21,25 @@ MOST_BATCHES = 16  # of training's own size: 2,048 examples of 128 a batch
 
 @dataclasses.dataclass(frozen=True)
 class StatisticsStep:
-    """Adds one batch's statistics, in training mode and without augmentation, to their sum."""
+    """Adds one batch's share to the mean of statistics, in training mode, not augmented."""
 
     network: Network
     batch_size: int
+    batches: int
     parallel: Undivided = UNDIVIDED
     __name__: ClassVar[str] = "statistics_step"
 
     def __call__(
-        self, params: Any, sums: Any, examples: Examples, order: jax.Array, start: jax.Array
+        self, params: Any, mean: Any, examples: Examples, order: jax.Array, start: jax.Array
     ) -> Any:
         indices = self.parallel.shard(jax.lax.dynamic_slice_in_dim(order, start, self.batch_size))
         # From zero, running averages are the batch's statistics times 1 − momentum.
         _, statistics = self.network.apply(
             params,
-            jax.tree.map(jnp.zeros_like, sums),
+            jax.tree.map(jnp.zeros_like, mean),
             normalise(examples.images[indices], examples),
             training=True,
             axis_name=self.parallel.axis_name,
         )
-        return jax.tree.map(lambda a, b: a + b / (1 - BATCH_NORM_MOMENTUM), sums, statistics)
+        share = (1 - BATCH_NORM_MOMENTUM) * self.batches
+        return jax.tree.map(lambda a, b: a + b / share, mean, statistics)

@@ -124,12 +124,10 @@ class Trainer:
         self._jit = functools.partial(jax.jit, out_shardings=self._parallel.replicated)
         self.keys = self._jit(Keys.of_seed)
         self._zero = self._jit(Sums.zero)
-        self._zeros = self._jit(functools.partial(jax.tree.map, jnp.zeros_like))
-        self._divided = self._jit(_divided)
         self._order = self._jit(epoch_order, static_argnums=2)
         self._models: dict[tuple[str, str], _Model] = {}
         self._programs: dict[RunConfig, _Programs] = {}
-        self._statistics: dict[tuple[str, str, int], Callable[..., Any]] = {}
+        self._statistics: dict[tuple[str, str, int], tuple[Callable[..., Any], ...]] = {}
 
     # --- Runs.
 
@@ -272,19 +270,23 @@ class Trainer:
 
     def _reestimated(self, run: RunConfig, state: TrainState) -> Any:
         """BatchNorm's statistics at the state's weights: see train/engine/batch_norm.py."""
-        key = run.model, run.dtype, run.batch_size
-        if key not in self._statistics:
-            step = StatisticsStep(self._model(run).network, run.batch_size, self._parallel)
-            self._statistics[key] = self._parallel.compile(step, donate=(1,))
         examples, count = self._examples["train"], len(self._dataset.train)
         batches = min(count // run.batch_size, MOST_BATCHES)
+        key = run.model, run.dtype, run.batch_size
+        if key not in self._statistics:
+            network = self._model(run).network
+            step = StatisticsStep(network, run.batch_size, batches, self._parallel)
+            shapes = jax.eval_shape(network.init, self.keys(0).parameters)[1]
+            make = functools.partial(jax.tree.map, lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+            self._statistics[key] = self._jit(make), self._parallel.compile(step, donate=(1,))
+        zeros, add = self._statistics[key]
         order = self._order(self.keys(0), 0, count)  # the same for all runs
-        sums = self._zeros(state.batch_stats)
+        mean = zeros()
         for batch in range(batches):
             start = np.int32(batch * run.batch_size)
-            sums = self._statistics[key](state.params, sums, examples, order, start)
-            self._throttle(jax.tree.leaves(sums), batch + 1)
-        return self._divided(sums, batches)
+            mean = add(state.params, mean, examples, order, start)
+            self._throttle(mean, batch + 1)
+        return mean
 
     # --- An epoch.
 
@@ -330,10 +332,6 @@ class Trainer:
         """Waits now and then: see `_look_every`."""
         if not self._is_alone and step % self._look_every == 0:
             jax.block_until_ready(result)
-
-
-def _divided(tree: Any, by: jax.Array) -> Any:
-    return jax.tree.map(lambda leaf: leaf / by, tree)
 
 
 def _bytes(tree: Any) -> int:
