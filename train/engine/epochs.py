@@ -19,6 +19,7 @@ import optax
 from train.data.dataset import Dataset
 from train.engine import backend
 from train.engine.batch_norm import MOST_BATCHES, StatisticsStep
+from train.engine.cost import Cost, cost
 from train.engine.parallel import PARALLEL
 from train.engine.recipe import Recipe, make_network
 from train.engine.steps import (
@@ -51,19 +52,6 @@ class Figures(NamedTuple):
 
     loss: float
     accuracy: float
-
-
-@dataclasses.dataclass(frozen=True)
-class Cost:
-    """What one run costs. A floating-point operation is an addition or a multiplication."""
-
-    steps: int
-    flops_a_step: float
-    flops_an_evaluated_image: float
-    parameters: int
-    parameter_bytes: int
-    optimizer_bytes: int
-    data_bytes: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -212,29 +200,7 @@ class Trainer:
 
     def cost(self, run: RunConfig) -> Cost:
         """What a run costs, read from its program; nothing is compiled or run."""
-        keys, sums = self.keys(run.seed), jax.eval_shape(Sums.zero)
-        recipe, network = Recipe(run, self._dataset), self._model(run).network
-        alpha = jnp.float32(recipe.alpha)
-        params, batch_stats = jax.eval_shape(network.init, keys.parameters)
-        opt_state = jax.eval_shape(recipe.optimizer(alpha).init, params)
-        state = TrainState(jnp.int32(0), params, batch_stats, opt_state)
-        order = jax.eval_shape(self._order, keys, 0, len(self._dataset.train))
-        train_examples = self._examples["train"]
-        # Of the whole batch, however it is divided.
-        step = recipe.train_step(network)
-        train = jax.jit(step).lower(state, sums, train_examples, order, keys, alpha)
-        evaluate = jax.jit(EvaluationStep(network)).lower(
-            params, batch_stats, sums, self._examples["evaluation"], np.int32(0)
-        )
-        return Cost(
-            steps=recipe.steps,
-            flops_a_step=_flops(train),
-            flops_an_evaluated_image=_flops(evaluate) / EVALUATION_BATCH,
-            parameters=sum(leaf.size for leaf in jax.tree.leaves(params)),
-            parameter_bytes=_bytes(params),
-            optimizer_bytes=_bytes(opt_state),
-            data_bytes=_bytes(self._examples),
-        )
+        return cost(Recipe(run, self._dataset), self._model(run).network, self._examples)
 
     # --- Programs.
 
@@ -332,12 +298,3 @@ class Trainer:
         """Waits now and then: see `_look_every`."""
         if not self._is_alone and step % self._look_every == 0:
             jax.block_until_ready(result)
-
-
-def _bytes(tree: Any) -> int:
-    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
-
-
-def _flops(program: jax.stages.Lowered) -> float:
-    analysis: Any = program.cost_analysis()
-    return float(analysis["flops"])

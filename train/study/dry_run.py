@@ -10,7 +10,8 @@ from train.common.errors import InputError
 from train.data import sources
 from train.data.dataset import Dataset, select
 from train.engine import backend
-from train.engine.epochs import Cost, Trainer
+from train.engine.cost import Cost
+from train.engine.epochs import Trainer
 from train.engine.recipe import check_arms
 from train.runs.folders import places
 from train.study.config import Config
