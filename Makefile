@@ -40,7 +40,7 @@ demo: $(VENV)/installed-train
 	@$(RUN) train/cifar.py --preset demo
 
 tune-demo: $(VENV)/installed-train
-	@$(RUN) train/cifar.py --preset demo --learning-rate 0.1 0.2 0.4 0.8 1.6 3.2 6.4 12.8 \
+	@$(RUN) train/cifar.py --preset demo --learning-rate 0.2 0.4 0.8 1.6 3.2 6.4 \
 	    --validation-examples 300 --seeds 100:105 --output runs/tuning-demo
 
 test: $(VENV)/installed-dev

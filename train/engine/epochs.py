@@ -99,6 +99,7 @@ class Trainer:
             devices, cpu_convolution.compiler_options() if self._is_fast else None
         )
         self._is_alone = len(devices) == 1
+        self._is_on_cpu = devices[0].platform == "cpu"
         # jax 0.11 and earlier deadlock with more than about 16 steps in flight on several CPU
         # devices; the wait is for the look before.
         self._look_every = LOOK_EVERY if self._is_alone else LOOK_EVERY // 2
@@ -211,7 +212,10 @@ class Trainer:
             network = make_network(self._dataset, *key, convolution)
             evaluation = EvaluationStep(network, self._evaluation_batch, self._parallel)
             evaluate = self._parallel.compile(evaluation, donate=(2,))
-            self._models[key] = _Model(network, self._jit(network.init), evaluate)
+            # Drawing weights takes LLVM seconds to optimise, and a moment to run; -O1 draws the same.
+            options = {"xla_backend_optimization_level": 1} if self._is_on_cpu else None
+            init = self._jit(network.init, compiler_options=options)
+            self._models[key] = _Model(network, init, evaluate)
         return self._models[key]
 
     def _compile(self, run: RunConfig) -> _Programs:

@@ -31,11 +31,14 @@ PRESETS: dict[str, Config] = {
         dataset="digits",
         model="resnet8",
         optimizers=("sgdm", "rsgdm", "nesterov"),
-        seeds=(0, 5),
-        epochs=12,
-        halve_every=3,
-        learning_rate={"sgdm": 3.2, "rsgdm": 3.2, "nesterov": 0.8},
-        checkpoint_every=4,  # an epoch takes no longer than a checkpoint
+        seeds=(0, 8),
+        epochs=6,
+        schedule="linear",
+        learning_rate={"sgdm": 1.6, "rsgdm": 3.2, "nesterov": 1.6},
+        batch_norm="reestimated",
+        evaluate_every=3,
+        checkpoint_every=6,  # a run takes no longer than a few checkpoints
+        workers="2",
         output="runs/demo",
     ),
 }

@@ -136,7 +136,10 @@ def _end(trainer: Trainer, run: RunConfig, last: Epoch) -> dict[str, Any]:
         return {"status": "diverged"}
     figures = {"status": "done", "clean_train_loss": loss, "clean_train_accuracy": accuracy}
     for batch_norm in ("running", "reestimated"):
-        loss, accuracy = trainer.evaluate(run, last.state, "evaluation", batch_norm)
+        if batch_norm == run.batch_norm:  # as the last epoch has been evaluated
+            loss, accuracy = (last.metrics[f"{run.evaluation}_{of}"] for of in ("loss", "accuracy"))
+        else:
+            loss, accuracy = trainer.evaluate(run, last.state, "evaluation", batch_norm)
         key = f"{batch_norm}_{run.evaluation}"
         figures |= {f"{key}_loss": loss, f"{key}_accuracy": accuracy}
     return figures
