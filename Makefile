@@ -16,7 +16,7 @@ help:
 	@echo "make tune-demo      choose the demo's learning rates on validation examples"
 	@echo "make figures        draw the figures of docs/theory.md and docs/linear-momentum.md"
 	@echo "make gallery        draw the paths of docs/gallery.md (a minute)"
-	@echo "make results        tables and figures of docs/results.md and README.md, from results/"
+	@echo "make results        tables and figures of docs/results.md and docs/first-studies.md, from results/"
 	@echo "make notebook       run colab/rsgdm_demo.ipynb from top to bottom"
 	@echo "make bench          time updates, steps, epochs, checkpoints, imports: docs/performance.md"
 	@echo "make gpu-check      on a machine with a GPU: what cannot be checked without (CUDA=12 or 13)"

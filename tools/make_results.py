@@ -1,4 +1,4 @@
-"""Writes what README.md and docs/results.md take from results/: see train/report/documents/make.py.
+"""Writes what documents take from results/: see train/report/documents/make.py.
 
 python tools/make_results.py
 """

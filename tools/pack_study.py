@@ -1,6 +1,6 @@
-"""Packs a finished study's folder into one file: see train/report/pack.py.
+"""Packs a finished study into one file: see train/report/pack.py.
 
-python tools/pack_study.py STUDY FILE
+python tools/pack_study.py STUDY [STUDY ...] FILE
 """
 
 if __name__ == "__main__":  # this checkout's packages come before others of their names

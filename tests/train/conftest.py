@@ -40,6 +40,8 @@ def small(output: Path | str, **changes) -> Config:
         "train_examples": 256,
         "learning_rate": 0.5,
         "checkpoint_every": 1,
+        "evaluate_every": 1,
+        "workers": None,
     }
     return PRESETS["demo"].replace(output=str(output), **defaults | changes)
 

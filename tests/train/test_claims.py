@@ -1,4 +1,4 @@
-"""The numbers in the text of docs/results.md, outside its tables, from the runs themselves.
+"""The numbers in the text of docs/first-studies.md, outside its tables, from the runs themselves.
 
 Each is computed here and must be among the numbers of its paragraph, which is found by a phrase.
 """
@@ -13,8 +13,8 @@ from scipy import stats
 from tests.train.documents import paragraph, shows
 
 ROOT = Path(__file__).parents[2]
-RESULTS = ROOT / "results"
-TEXT = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+RESULTS = ROOT / "results" / "first"
+TEXT = (ROOT / "docs" / "first-studies.md").read_text(encoding="utf-8")
 
 
 def _measured(study, optimizer, key="test_accuracy", rate=None):

@@ -120,7 +120,7 @@ def test_the_replicas_agree_with_the_expectations(subject):
 
 
 def test_the_bias_of_n_is_the_decayed_bias_of_m_but_for_the_first_gradient():
-    g = np.random.default_rng(0).standard_normal((40, 3))  # docs/results.md states this
+    g = np.random.default_rng(0).standard_normal((40, 3))  # docs/first-studies.md states this
     terms = analysis.bias_terms(g, DECAY)
     first = (1 - DECAY) * DECAY ** np.arange(1.0, 41.0)[:, None] * g[0]
     np.testing.assert_allclose(terms.n - g, DECAY * (terms.m - g) - first, rtol=0, atol=1e-14)

@@ -27,7 +27,7 @@ EPOCHS = 8
 OPTIONS = (
     *("--preset", "demo", "--train-examples", "256", "--epochs", str(EPOCHS), "--halve-every", "2"),
     *("--seeds", "1", "--optimizers", "sgdm", "rsgdm", "--learning-rate", "0.5"),
-    *("--checkpoint-every", "1"),
+    *("--checkpoint-every", "1", "--workers", "none"),
 )
 # What was tried, and how it ended; conftest.py prints the table.
 OUTCOMES: Counter[tuple[str, str]] = Counter()

@@ -34,7 +34,7 @@ def study(made_up_study) -> Path:
 @pytest.fixture
 def file(study, tmp_path) -> Path:
     """The study in one file."""
-    pack(study, tmp_path / "packed" / "study.json")
+    pack([study], tmp_path / "packed" / "study.json")
     return tmp_path / "packed" / "study.json"
 
 
@@ -106,7 +106,7 @@ def test_an_earlier_format_is_packed_in_todays(study, file, tmp_path):
     names = {"alpha": "learning_rate"}
     for path in study.glob("*/*.json*"):
         edit(path, lambda entry: {names.get(k, k): entry[k] for k in entry if k != "format"})
-    pack(study, tmp_path / "again.json")
+    pack([study], tmp_path / "again.json")
     assert (tmp_path / "again.json").read_bytes() == file.read_bytes()
 
 
@@ -131,6 +131,21 @@ def test_the_command(study, tmp_path, capsys, monkeypatch):
         assert err.count("\n") == 1
     assert (tmp_path / "mine.json").read_text() == "mine"
     assert not (tmp_path / "b.json").exists()
+
+
+def test_more_seeds_are_put_to_what_is_packed(tmp_path):
+    whole = tmp_path / "whole"
+    for seed in range(4):
+        for folder in (whole, tmp_path / ("early" if seed < 2 else "late")):
+            write_run(folder, "rsgdm", seed, seed / 10)
+    pack([tmp_path / "early"], tmp_path / "early.json")
+    assert pack([tmp_path / "early.json", tmp_path / "late"], tmp_path / "both.json") == 4
+    pack([whole], tmp_path / "whole.json")
+    assert (tmp_path / "both.json").read_bytes() == (tmp_path / "whole.json").read_bytes()
+    write_run(tmp_path / "other", "rsgdm", 5, 0.5, epochs=3)
+    with pytest.raises(InputError, match=r"early\.json, .*other: their settings differ"):
+        pack([tmp_path / "early.json", tmp_path / "other"], tmp_path / "never.json")
+    assert not (tmp_path / "never.json").exists()
 
 
 def test_a_report_on_it_needs_a_folder_of_its_own(file, capsys, monkeypatch):

@@ -53,8 +53,8 @@ def test_a_dry_run_writes_nothing(tmp_path, capsys, monkeypatch):
     assert status(cifar, words, monkeypatch) == 0
     out, err = capsys.readouterr()
     assert err == ""
-    assert re.search(r"^runs +15: sgdm, rsgdm, nesterov × 5 seeds, 0 of them done *$", out, re.M)
-    assert re.search(r"^steps +360: 12 epochs of 2 steps of 128 examples", out, re.M)
+    assert re.search(r"^runs +24: sgdm, rsgdm, nesterov × 8 seeds, 0 of them done *$", out, re.M)
+    assert re.search(r"^steps +288: 6 epochs of 2 steps of 128 examples", out, re.M)
     assert re.search(r"^time +a step takes sgdm \S+ s, rsgdm \S+ s, nesterov \S+ s; all", out, re.M)
     assert not list(tmp_path.iterdir())
 

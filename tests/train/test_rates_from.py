@@ -34,7 +34,7 @@ def _parse(tuning, *words):
 
 def test_the_best_rate_of_each_arm(tmp_path):
     tuning = _tuning(tmp_path / "tuning")
-    pack(tuning, tmp_path / "packed.json")
+    pack([tuning], tmp_path / "packed.json")
     for path in (tuning, tmp_path / "packed.json"):
         study = _parse(path).study
         assert {arm: study.rates(arm) for arm in RATES} == {"sgdm": (0.5,), "rsgdm": (0.25,)}

@@ -164,7 +164,7 @@ def test_several_rates_an_arm_are_rows_of_one_table(tmp_path):
     parts = [_study(tmp_path / "a", range(4)), tmp_path / "b"]
     _study(parts[1], range(3), learning_rate=0.25)
     _study(parts[1], range(4), optimizers=("nesterov",))
-    pack(one, tmp_path / "packed.json")
+    pack([one], tmp_path / "packed.json")
     report = build_report(one)
     (table,) = report.tables
     assert [(row.arm, row.rate, row.n) for row in table.rows] == [

@@ -16,13 +16,15 @@ from train.common.errors import InputError
 from train.report.documents import make
 from train.report.documents.figures import Gallery
 from train.report.documents.make import renewed
-from train.report.documents.results import Results
+from train.report.documents.predictions import PREDICTIONS
+from train.report.documents.results import Results, Study
 from train.report.drawing import Figure, drawn
 from train.report.pack import pack
 from train.study.presets import PRESETS
 
 ROOT = Path(__file__).parents[2]
 
+FIRST, ANNEALED = "docs/first-studies.md", "docs/results.md"
 MARKED = "# Title\n\n<!-- results: {} -->\nold text\n<!-- end of results -->\n\nThe end.\n"
 
 
@@ -31,9 +33,12 @@ def checkout(tmp_path):
     """Documents that ask for every block."""
     folder = tmp_path / "checkout"
     (folder / "docs").mkdir(parents=True)
-    (folder / "README.md").write_text(MARKED.format("summary"))
-    blocks = ("studies", "last epochs", "tuning", "straying", "correction")
-    (folder / "docs" / "results.md").write_text("".join(MARKED.format(name) for name in blocks))
+    blocks = {
+        FIRST: ("summary", "studies", "last epochs", "tuning", "straying", "correction"),
+        ANNEALED: ("answers", "tests", "runs", "tuning", "sharpness"),
+    }
+    for document, names in blocks.items():
+        (folder / document).write_text("".join(MARKED.format(name) for name in names))
     return folder
 
 
@@ -45,11 +50,11 @@ def _set_accuracy(run, accuracy):
 
 
 def _packed(runs):
-    """What lies under results/ once every study under a folder has been packed."""
-    results = runs.with_name("results")
+    """A folder of results/ once every study under a folder has been packed."""
+    results = runs.with_name("results") / "first"
     shutil.rmtree(results, ignore_errors=True)
     for study in {path.parents[1] for path in runs.rglob("result.json")}:
-        pack(study, results / f"{study.relative_to(runs)}.json")
+        pack([study], results / f"{study.relative_to(runs)}.json")
     return results
 
 
@@ -60,34 +65,29 @@ def _study(folder, ahead=0.01, seeds=range(8), **settings):
     return folder
 
 
-@pytest.fixture(scope="module")
-def committed():
-    """What lies under results/."""
-    return Results(ROOT / "results")
-
-
 def _shown(gallery):
     return {name: drawn(figure) for name, figure in gallery.figures.items()}
 
 
 @pytest.mark.slow
-def test_documents_are_what_the_results_say(committed):
-    texts, gallery = renewed(committed, ROOT)
-    for name, text in texts.items():
-        written = (ROOT / name).read_text(encoding="utf-8")
-        assert same_text(written, text), f"{name}: run `make results`"
-    files = {path.stem: path for path in (ROOT / make.FIGURES).iterdir()}
+@pytest.mark.parametrize(("document", "folder"), make.DOCUMENTS.items())
+def test_documents_are_what_the_results_say(document, folder):
+    text, gallery = renewed(Results(ROOT / "results" / folder), ROOT, document)
+    written = (ROOT / document).read_text(encoding="utf-8")
+    assert same_text(written, text), f"{document}: run `make results`"
+    files = {path.stem: path for path in (ROOT / make.FIGURES / folder).iterdir()}
     assert files.keys() == gallery.figures.keys(), "run `make results`"
     for name, shown in _shown(gallery).items():
         assert same_drawing(shown_by(files[name]), shown), f"{name}: run `make results`"
 
 
 @pytest.mark.slow
-def test_the_preset_has_the_best_rates_of_the_grid(committed):
-    tuning = committed.tuning["tuning/fashion_mnist"]
+@pytest.mark.parametrize("preset", ["demo", "fashion_mnist"])
+def test_the_preset_has_the_best_rates_of_the_grid(preset):
+    tuning = Study(ROOT / "results" / "annealed" / "tuning" / f"{preset}.json")
     assert tuning.evaluation == "validation"
     best = {of.arm: (of.rate,) for of in tuning.table.best_rates}
-    assert PRESETS["fashion_mnist"].study.learning_rate == best
+    assert PRESETS[preset].study.learning_rate == best
 
 
 def test_documents_show_every_block_but_what_they_need_not():
@@ -104,17 +104,16 @@ def test_studies_become_tables_verdicts_and_figures(tmp_path, checkout):
     for rate in (0.5, 0.125):
         folder = runs / "tuning" / "digits"
         _study(folder, seeds=range(2), learning_rate=rate, validation_examples=50)
-    make.make_results(_packed(runs), checkout)  # the one test that writes all of it
-    readme = (checkout / "README.md").read_text()
-    assert readme.startswith("# Title\n\n<!-- results: summary -->\n| study | optimizer |")
-    assert readme.endswith("<!-- end of results -->\n\nThe end.\n")
-    assert "old text" not in readme
+    make.make_results(_packed(runs).parent, checkout)  # the one test that writes all of it
+    text = (checkout / FIRST).read_text()
+    assert text.startswith("# Title\n\n<!-- results: summary -->\n| study | optimizer |")
+    assert text.endswith("<!-- end of results -->\n\nThe end.\n")
+    assert "old text" not in text
     # Differences of 10, 11, 10, 11, ... thousandths: 15 means of subsets are equal to either.
     assert (
         "| digits/tuned | rsgdm | 0.5 | 8 | 91.40 ± 0.26 | +1.05 [+1.00, +1.10] | better |"
-    ) in readme
-    assert "| fashion/ema | rsgdm | 0.5 | 8 + 1 diverged |" in readme
-    text = (checkout / "docs" / "results.md").read_text()
+    ) in text
+    assert "| fashion/ema | rsgdm | 0.5 | 8 + 1 diverged |" in text
     assert "### digits/tuned\n\n| arm |" in text
     assert "- rsgdm against sgdm: better by 1.05 [1.00, 1.10] points of test accuracy." in text
     tuning = text[text.index("<!-- results: tuning -->") :]
@@ -124,11 +123,11 @@ def test_studies_become_tables_verdicts_and_figures(tmp_path, checkout):
     assert "tuning-digits.svg" in tuning
     assert text.count("*Nothing has been run yet.*") == 2
     assert "| fashion/ema | rsgdm − sgdm | +0.05, +0.05 | +0.05 [" in text  # the diverged is out
-    for document, content in (("README.md", readme), ("docs/results.md", text)):
-        links = re.findall(r"\]\(([^)]+\.svg)\)", content)
-        assert links
-        for link in links:
-            assert ((checkout / document).parent / link).is_file()
+    links = re.findall(r"\]\(([^)]+\.svg)\)", text)
+    assert links
+    for link in links:
+        assert ((checkout / FIRST).parent / link).is_file()
+    assert (checkout / ANNEALED).read_text().count("not run | not run") == len(PREDICTIONS)
 
 
 @pytest.mark.slow
@@ -138,7 +137,7 @@ def test_rsgdm_stands_beside_nesterov_where_they_had_one_rate(tmp_path, checkout
         for seed, ahead in enumerate((0.01, 0.02, 0.03)):
             write_run(runs / folder, "rsgdm", seed, 0.9 + ahead, loss=0.5)
             write_run(runs / folder, "nesterov", seed, 0.9, loss=0.25 + ahead, learning_rate=rate)
-    text = renewed(Results(_packed(runs)), checkout)[0]["docs/results.md"]
+    text, _ = renewed(Results(_packed(runs)), checkout, FIRST)
     line = (
         "rsgdm − nesterov, at one rate, 3 pairs, not tested: +2.00 (3 pairs cannot show anything "
         "at 95 %) points of test accuracy, +0.2300 (3 pairs cannot show anything at 95 %) in test "
@@ -156,7 +155,7 @@ def test_epochs_at_the_last_rate_stand_beside_the_last(tmp_path, checkout):
             for optimizer, accuracy in (("rsgdm", 0.9), ("sgdm", 0.8), ("nesterov", 0.7)):
                 write_run(runs / folder, optimizer, seed, accuracy, halve_every=halve_every)
             _set_accuracy(runs / folder / f"sgdm-seed{seed}", 0.8 - (seed + 1) / 100)
-    text = renewed(Results(_packed(runs)), checkout)[0]["docs/results.md"]
+    text, _ = renewed(Results(_packed(runs)), checkout, FIRST)
     assert "| all | 1 to 2 | 3.50 (6.00) | 0.00 (0.00) | 0.00 (0.00) |" in text
     assert "| one | 2 | 0.00 (0.00) | 0.00 (0.00) | 0.00 (0.00) |" in text
     # The epochs' means are ahead by 10.5, 11, … 13. Of six pairs the interval ends at the extremes.
@@ -173,8 +172,8 @@ def test_every_changed_number_is_noticed(tmp_path, checkout):
 
     def changes(before):
         """What is not as before: documents and figures."""
-        texts, gallery = renewed(Results(_packed(runs)), checkout)
-        now = texts | _shown(gallery)
+        text, gallery = renewed(Results(_packed(runs)), checkout, FIRST)
+        now = {FIRST: text} | _shown(gallery)
         return {name for name, value in now.items() if value != before.get(name)}, now
 
     _, before = changes({})
@@ -186,8 +185,8 @@ def test_every_changed_number_is_noticed(tmp_path, checkout):
     accuracy = json.loads(lines[0])["test_accuracy"]
     _set_accuracy(run, 0.5)
     changed, now = changes(before)
-    assert changed == {"docs/results.md", "digits-tuned-accuracy"}
-    assert not same_text(now["docs/results.md"], before["docs/results.md"])
+    assert changed == {FIRST, "digits-tuned-accuracy"}
+    assert not same_text(now[FIRST], before[FIRST])
     assert not same_drawing(now["digits-tuned-accuracy"], before["digits-tuned-accuracy"])
     # The last epoch stands in two files, which must agree.
     metrics.write_text(lines[0] + lines[1].replace(f"{accuracy}", "0.5"))
@@ -197,8 +196,7 @@ def test_every_changed_number_is_noticed(tmp_path, checkout):
         Results(_packed(runs))
     result.write_text(result.read_text().replace(f"{accuracy}", "0.5"))
     changed, now = changes(before)
-    assert changed >= {"README.md", "docs/results.md", "differences"}
-    assert not same_text(now["README.md"], before["README.md"])
+    assert changed >= {FIRST, "differences"}
 
 
 @pytest.mark.parametrize(
@@ -228,7 +226,7 @@ def test_figures_of_what_is_gone_are_removed(tmp_path):
 
 
 def test_an_unknown_block_is_one_line_and_writes_nothing(tmp_path, checkout, monkeypatch, capsys):
-    document = checkout / "docs" / "results.md"
+    document = checkout / ANNEALED
     document.write_text(MARKED.format("surprises"))
     before = document.read_text()
     monkeypatch.setattr(sys, "argv", ["make_results.py", str(tmp_path), str(checkout)])

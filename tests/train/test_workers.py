@@ -150,9 +150,9 @@ def test_a_cluster_that_exists_and_loses_a_worker(reference, tmp_path):
 
 
 BAD = {
-    "--workers 0": "workers: '0' is not auto, or a whole number of 1 or more",
-    "--workers few": "workers: 'few' is not auto, or a whole number of 1 or more",
-    "--workers 16": "workers: 16 are more than the 15 runs of the study",
+    "--workers 0": "workers: '0' is not auto, none, or a whole number of 1 or more",
+    "--workers few": "workers: 'few' is not auto, none, or a whole number of 1 or more",
+    "--workers 25": "workers: 25 are more than the 24 runs of the study",
     "--workers 2 --cluster tcp://127.0.0.1:1": "cluster: it has workers of its own",
     "--workers 2 --distributed": "workers: train whole runs each; not together with --distributed",
     "--cluster nowhere:x": "cluster: 'nowhere:x': ",

@@ -212,7 +212,7 @@ class Trainer:
             network = make_network(self._dataset, *key, convolution)
             evaluation = EvaluationStep(network, self._evaluation_batch, self._parallel)
             evaluate = self._parallel.compile(evaluation, donate=(2,))
-            # Drawing weights takes LLVM seconds to optimise, and a moment to run; -O1 draws the same.
+            # To draw weights takes LLVM seconds to optimise and a moment to run. The bits stay.
             options = {"xla_backend_optimization_level": 1} if self._is_on_cpu else None
             init = self._jit(network.init, compiler_options=options)
             self._models[key] = _Model(network, init, evaluate)

@@ -96,7 +96,9 @@ def draw_rates(scores: Scores) -> Figure:
             for cell in cells
         ]
         if rates:
-            _band(axes, np.array(rates), rows, f"{arm} (n = {max(map(len, rows))})", of_arm[arm])
+            draw_band(
+                axes, np.array(rates), rows, f"{arm} (n = {max(map(len, rows))})", of_arm[arm]
+            )
     axes.set_xscale("log")
     ticks = sorted({rate for arm in scores.arms for rate in scores.rates(arm) if rate is not None})
     axes.set_xticks(ticks, [f"{rate:g}" for rate in ticks])
@@ -174,7 +176,7 @@ def _plot(axes: Axes, values: Mapping[str, np.ndarray], first: int = 1) -> None:
     for arm, rows in values.items():
         shown = [k for k in range(first - 1, rows.shape[1]) if k in measured]
         label = f"{arm} (n = {len(rows)})"
-        _band(axes, np.array(shown) + 1, [rows[:, k] for k in shown], label, of_arm[arm])
+        draw_band(axes, np.array(shown) + 1, [rows[:, k] for k in shown], label, of_arm[arm])
 
 
 def _grid(axes: Axes) -> None:
@@ -182,10 +184,10 @@ def _grid(axes: Axes) -> None:
     axes.set_axisbelow(True)
 
 
-def _band(
+def draw_band(
     axes: Axes, x: np.ndarray, values: Sequence[np.ndarray], label: str, style: tuple[str, Any]
 ) -> None:
-    """Mean of the values at each x, and a standard deviation to each side."""
+    """Mean of the values at each x, a standard deviation to each side; NaN makes a gap."""
     colour, dashes = style
     mean = np.array([at.mean() for at in values])
     marker = "o" if len(x) < 2 else ""  # a line of one point is none

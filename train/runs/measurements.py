@@ -18,6 +18,7 @@ from train.runs.store import reading
 # The names in the files, of what train/experiments/ measures.
 NESTEROV_DISTANCE = "straying"
 BIAS_VARIANCE = "correction"
+SHARPNESS = "sharpness"
 
 Numbers = dict[str, Any]
 

@@ -50,6 +50,8 @@ def parse(arguments: Sequence[str] | None = None) -> Command:
         steps = rules.whole(0)
         dry_run = steps.parse("dry_run", dry_run)
         steps.check("dry_run", dry_run)
+    if changes.keys() & {"cluster", "distributed", "coordinator"}:
+        changes.setdefault("workers", None)  # not the preset's
     config = config.replace(**changes)
     if config.study.rates_from is not None:
         if "learning_rate" in changes:

@@ -46,10 +46,11 @@ _SEEDS = Rule(
     show=lambda value: ":".join(map(str, value)) if isinstance(value, tuple) else repr(value),
 )
 _WORKERS = Rule(
-    "auto, or a whole number of 1 or more",
+    "auto, none, or a whole number of 1 or more",
     lambda value: (
         isinstance(value, str) and (value == "auto" or (value.isdecimal() and value != "0"))
     ),
+    lambda text: None if text == "none" else text,
 )
 _PATH = Rule("a folder's name", lambda value: isinstance(value, str) and "\0" not in value)
 
@@ -129,8 +130,8 @@ class Execution:
     )
     workers: str | None = setting(
         rules.or_none(_WORKERS),
-        "train so many runs at once, each in a process with its share of the cores, or one GPU; or "
-        "auto",
+        "train so many runs at once, each in a process with its share of the cores, or one GPU; "
+        "auto: one a GPU or a core; none: in this process",
         "N",
         default=None,
     )

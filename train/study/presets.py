@@ -15,8 +15,7 @@ _PAPER = Config.of(
 PRESETS: dict[str, Config] = {
     "cifar10": _PAPER,
     "cifar100": _PAPER.replace(dataset="cifar100", model="resnet50", output="runs/cifar100"),
-    # These rates, and the demo's, come from validation examples, under a schedule that halves:
-    # docs/results.md, Learning rates.
+    # These rates, and the demo's, come from validation examples: docs/results.md, Learning rates.
     "fashion_mnist": _PAPER.replace(
         dataset="fashion_mnist",
         model="resnet8",
@@ -38,7 +37,7 @@ PRESETS: dict[str, Config] = {
         batch_norm="reestimated",
         evaluate_every=3,
         checkpoint_every=6,  # a run takes no longer than a few checkpoints
-        workers="2",
+        workers="auto",
         output="runs/demo",
     ),
 }

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 
-from train.report.documents import experiments, figures
+from train.report.documents import experiments, figures, lead_figures, predictions
 from train.report.documents.figures import Gallery
 from train.report.documents.last_epochs import CONTROL, last_epochs
 from train.report.documents.results import Results, Study, measured_on
@@ -12,7 +12,7 @@ from train.report.statistics import BASELINE, Difference, paired_differences
 from train.report.studies import curves, study_scores
 from train.report.tables import RATES_HEADER, difference_text, markdown_table
 from train.report.verdict import PRIMARY, Comparison, Pairs
-from train.runs.measurements import BIAS_VARIANCE, NESTEROV_DISTANCE
+from train.runs.measurements import BIAS_VARIANCE, NESTEROV_DISTANCE, SHARPNESS
 
 _NOTHING = "*Nothing has been run yet.*"
 
@@ -124,6 +124,39 @@ def tuning(results: Results, gallery: Gallery) -> str:
     return "\n\n".join(blocks) or _NOTHING
 
 
+def runs(results: Results, _gallery: Gallery) -> str:
+    """What every study has run: its cells, its settings, where and how long."""
+    blocks = []
+    for name, study in results.studies.items():
+        table = study.table
+        where = f"{measured_on(study.environments)} Training took {_duration(study.seconds)}."
+        cells = markdown_table(table.header(), table.cells())
+        blocks.append(f"### {name}\n\n{cells}\n\n{table.title_note()}\n\n{where}")
+    return "\n\n".join(blocks) or _NOTHING
+
+
+def answers(results: Results, gallery: Gallery) -> str:
+    """The verdict on each prediction, and two figures."""
+    shown = {
+        name: partial(draw, predictions.data_sets(results))
+        for name, draw in (("scores", lead_figures.scores), ("leads", lead_figures.leads))
+    }
+    captions = {
+        "scores": "Training loss and test accuracy against the learning rate",
+        "leads": "The lead of rsgdm over sgdm, measured and in theory",
+    }
+    pictures = [gallery.show(name, captions[name], draw) for name, draw in shown.items()]
+    return "\n\n".join([predictions.verdicts(results), *pictures])
+
+
+def _tests(results: Results, _gallery: Gallery) -> str:
+    return predictions.tests(results)
+
+
+def _sharpness(results: Results, _gallery: Gallery) -> str:
+    return experiments.sharpness(results.sharpness) if results.sharpness else _NOTHING
+
+
 def _last_epochs(results: Results, _gallery: Gallery) -> str:
     return last_epochs(results.studies) if results.studies else _NOTHING
 
@@ -146,6 +179,10 @@ BLOCKS: dict[str, Callable[[Results, Gallery], str]] = {
     "studies": studies,
     "last epochs": _last_epochs,
     "tuning": tuning,
+    "answers": answers,
+    "tests": _tests,
+    "runs": runs,
+    SHARPNESS: _sharpness,
     NESTEROV_DISTANCE: _nesterov_distance,
     BIAS_VARIANCE: _bias_variance,
 }

@@ -1,6 +1,6 @@
 """The tables of what train/experiments/ measured inside of training."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -166,3 +166,30 @@ def _title(runs: Sequence[Numbers]) -> str:
 
 def _where(runs: Sequence[Numbers]) -> str:
     return measured_on(run["environment"] for run in runs)
+
+
+def sharpness(measured: Mapping[str, Sequence[Numbers]]) -> str:
+    """The largest eigenvalues of each arm at each rate, and sgdm's over rsgdm's."""
+    found: dict[float, dict[str, dict[int, float]]] = {}
+    for runs in measured.values():
+        for run in runs:
+            settings = run["settings"]
+            of_arm = found.setdefault(settings["learning_rate"], {}).setdefault(settings["arm"], {})
+            if run["eigenvalue"] is not None:
+                of_arm[settings["seed"]] = run["eigenvalue"]
+    lines = []
+    for rate, arms in sorted(found.items()):
+        ours, theirs = arms.get("sgdm", {}), arms.get("rsgdm", {})
+        ratios = [ours[seed] / theirs[seed] for seed in sorted(ours.keys() & theirs.keys())]
+        cells = [_spread(list(values.values())) for values in (ours, theirs)]
+        lines.append([f"{rate:g}", f"{len(ratios)}", *cells, _spread(ratios)])
+    header = ["α", "pairs", "sgdm", "rsgdm", "sgdm / rsgdm"]
+    every = [run for runs in measured.values() for run in runs]
+    where = measured_on(run["environment"] for run in every)
+    note = f"Largest eigenvalue of the Hessian, mean ± standard deviation over seeds. {where}"
+    return f"{markdown_table(header, lines)}\n\n{note}"
+
+
+def _spread(values: Sequence[float]) -> str:
+    """Three significant digits."""
+    return f"{np.mean(values):.3g} ± {np.std(values, ddof=1):.2g}" if len(values) > 1 else "none"

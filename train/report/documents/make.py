@@ -1,21 +1,22 @@
-"""Writes what README.md and docs/results.md take from results/: tables, verdicts, figures.
+"""Writes what documents take from results/: tables, verdicts, figures.
 
 make results
 python tools/make_results.py [RESULTS [CHECKOUT]]
 
 The text between `<!-- results: BLOCK -->` and `<!-- end of results -->` is replaced, the rest left
-alone; the figures are in docs/figures/results/. Blocks show whatever lies in RESULTS:
+alone. `DOCUMENTS` says which document takes from which folder of RESULTS; the figures are in
+docs/figures/FOLDER/. Blocks show whatever lies there:
 
 ….json               a study that tools/pack_study.py packed, named by its place
 tuning/….json        a study of several rates an arm, on validation examples, packed
 straying/…/….json    what train/experiments/nesterov_distance.py measured
 correction/…/….json  what train/experiments/bias_variance.py measured
+sharpness/…/….json   what train/experiments/sharpness.py measured
 """
 
 import os
 import re
 import sys
-from functools import partial
 from pathlib import Path
 
 from train.common.errors import InputError
@@ -24,8 +25,8 @@ from train.report.documents.figures import Gallery
 from train.report.documents.results import Results
 from train.runs.store import write_bytes
 
-DOCUMENTS = ("README.md", "docs/results.md")
-FIGURES = "docs/figures/results"
+DOCUMENTS = {"docs/first-studies.md": "first", "docs/results.md": "annealed"}
+FIGURES = "docs/figures"
 _BLOCK = re.compile(r"(<!-- results: ([\w ]+) -->\n).*?(<!-- end of results -->)", re.S)
 
 
@@ -35,35 +36,33 @@ def make_results(results: Path, checkout: Path) -> None:
     Raises:
       InputError: see `renewed`. Nothing has been written then.
     """
-    texts, gallery = renewed(Results(results), checkout)
-    for name, text in texts.items():
-        write_bytes(checkout / name, text.encode())
-    gallery.write(checkout / FIGURES)
+    renewals = [
+        (document, folder, *renewed(Results(results / folder), checkout, document))
+        for document, folder in DOCUMENTS.items()
+    ]
+    for document, folder, text, gallery in renewals:
+        write_bytes(checkout / document, text.encode())
+        gallery.write(checkout / FIGURES / folder)
 
 
-def renewed(results: Results, checkout: Path) -> tuple[dict[str, str], Gallery]:
-    """The documents with their blocks renewed, and the figures that these show.
+def renewed(results: Results, checkout: Path, document: str) -> tuple[str, Gallery]:
+    """A document with its blocks renewed, and the figures that these show.
 
     Raises:
-      InputError: if a document asks for an unknown block.
+      InputError: if it asks for an unknown block.
     """
     gallery = Gallery()
-    blocks = {name: block(results, gallery) for name, block in BLOCKS.items()}
+    figures = os.path.relpath(f"{FIGURES}/{DOCUMENTS[document]}", Path(document).parent)
 
-    def renew(name: str, match: re.Match[str]) -> str:
+    def renew(match: re.Match[str]) -> str:
         begin, block, end = match.groups()
-        if block not in blocks:
-            known = ", ".join(blocks)
-            raise InputError(f"{checkout / name}: block {block!r} is unknown; allowed: {known}")
-        figures = os.path.relpath(FIGURES, Path(name).parent)
-        text = blocks[block].replace("](FIGURES/", f"]({figures}/")
+        if block not in BLOCKS:
+            known = ", ".join(BLOCKS)
+            raise InputError(f"{checkout / document}: block {block!r} is unknown; allowed: {known}")
+        text = BLOCKS[block](results, gallery).replace("](FIGURES/", f"]({figures}/")
         return f"{begin}{text}\n{end}"
 
-    texts = {
-        name: _BLOCK.sub(partial(renew, name), (checkout / name).read_text(encoding="utf-8"))
-        for name in DOCUMENTS
-    }
-    return texts, gallery
+    return _BLOCK.sub(renew, (checkout / document).read_text(encoding="utf-8")), gallery
 
 
 def main() -> int:

@@ -1,4 +1,4 @@
-"""What lies under results/, read and checked."""
+"""What lies in a folder of results/, read and checked."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -8,7 +8,13 @@ from train.report.merge import Merged, merge
 from train.report.studies import study_scores, tabulate
 from train.report.tables import StudyTable
 from train.report.verdict import MARGIN_POINTS
-from train.runs.measurements import BIAS_VARIANCE, NESTEROV_DISTANCE, Numbers, read_numbers
+from train.runs.measurements import (
+    BIAS_VARIANCE,
+    NESTEROV_DISTANCE,
+    SHARPNESS,
+    Numbers,
+    read_numbers,
+)
 
 _ENVIRONMENT = {
     "platform": "{}",
@@ -54,7 +60,7 @@ class Study:
 
 
 class Results:
-    """Everything under results/, by its place there; train/report/documents/make.py lists it.
+    """Everything in a folder, by its place there; train/report/documents/make.py lists it.
 
     Raises:
       InputError: if a file is none of these, or cannot be read.
@@ -65,7 +71,12 @@ class Results:
         self.tuning: dict[str, Study] = {}
         self.nesterov_distance: dict[str, list[Numbers]] = {}
         self.bias_variance: dict[str, list[Numbers]] = {}
-        measured = {NESTEROV_DISTANCE: self.nesterov_distance, BIAS_VARIANCE: self.bias_variance}
+        self.sharpness: dict[str, list[Numbers]] = {}
+        measured = {
+            NESTEROV_DISTANCE: self.nesterov_distance,
+            BIAS_VARIANCE: self.bias_variance,
+            SHARPNESS: self.sharpness,
+        }
         for path in sorted(folder.rglob("*.json")):
             place = path.relative_to(folder)
             parent, (kind, *_) = place.parent.as_posix(), place.parts

@@ -1,0 +1,215 @@
+"""The predictions of results/PLAN.md, second part, and what the studies say of each."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+from train.report.documents.leads import Cell, DataSet, Tested, family
+from train.report.documents.results import Results
+from train.report.tables import difference_text, markdown_table
+
+MARGINS = {"digits": 0.3, "cifar10": 0.5}  # by data set, in points of test accuracy
+MARGIN = 0.02  # of a lead
+_NEAR_THE_LIMIT = 6.4  # the contrast of rates stays below
+_NOT_RUN = "not run"
+_HEADER = ["prediction", "data", "", "pairs", "mean [interval]", "p", "Holm"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    """One prediction on one data set."""
+
+    rows: list[Tested]
+    holds: bool
+    fails: bool
+
+    @property
+    def verdict(self) -> str:
+        """In a word or two."""
+        if self.fails:
+            return "refuted"
+        return "holds" if self.holds else "undecided"
+
+
+def larger_rates(data: DataSet, _margin: float) -> Answer | None:
+    """At equal α rsgdm's training loss is below sgdm's, the more the larger α."""
+    rates = data.rates("rsgdm", "sgdm")
+    if not rates:
+        return None
+    leads = {rate: data.leads(Cell("rsgdm", rate), Cell("sgdm", rate)) for rate in rates}
+    low, high = min(rates), max(rate for rate in rates if rate < _NEAR_THE_LIMIT)
+    contrast = leads[high].less(leads[low], f"the lead at {high:g} less that at {low:g}")
+    rows = family([*leads.values(), contrast])
+    return Answer(rows, all(r.is_above for r in rows), any(r.is_below for r in rows))
+
+
+def larger_decays(data: DataSet, _margin: float) -> Answer | None:
+    """The lead shrinks towards β = ½ and grows with β."""
+    rates = [
+        rate
+        for rate in data.rates("rsgdm", "sgdm")
+        if data.has(*(Cell(arm, rate) for arm in ("s50", "r50", "s97", "r97")))
+    ]
+    if not rates:
+        return None
+    contrasts = []
+    for rate in rates:
+        small, usual, large = (
+            data.leads(Cell(ours, rate), Cell(theirs, rate))
+            for ours, theirs in (("r50", "s50"), ("rsgdm", "sgdm"), ("r97", "s97"))
+        )
+        at = f"α = {rate:g}: the lead at β ="
+        contrasts += [
+            large.less(usual, f"{at} 0.97 less that at 0.9"),
+            usual.less(small, f"{at} 0.9 less that at 0.5"),
+        ]
+    rows = family(contrasts)
+    return Answer(rows, all(r.is_above for r in rows), any(r.is_below for r in rows))
+
+
+def larger_corrections(data: DataSet, _margin: float) -> Answer | None:
+    """Some c above β beats c = β at small α, none does near the stable limit."""
+    arms = [arm for arm in ("c2", "c4") if data.has(Cell(arm))]
+    rates = data.rates("rsgdm", "sgdm")
+    if not arms:
+        return None
+    rows = family(
+        [
+            data.leads(Cell(arm, rate), Cell("rsgdm", rate))
+            for rate in (min(rates), max(rates))
+            for arm in arms
+        ]
+    )
+    small, large = rows[: len(arms)], rows[len(arms) :]
+    beats_at_large = any(row.is_above for row in large)
+    return Answer(
+        rows,
+        any(row.is_above for row in small) and not beats_at_large,
+        all(row.is_below for row in small) or beats_at_large,
+    )
+
+
+def other_decays(data: DataSet, _margin: float) -> Answer | None:
+    """No sgdm with another β′ matches rsgdm at high α."""
+    cells = [
+        Cell(arm, rate)
+        for rate in data.rates("rsgdm", "sgdm")
+        for arm in ("s80", "s87")
+        if data.has(Cell(arm, rate))
+    ]
+    if not cells:
+        return None
+    rows = family([data.leads(Cell("rsgdm", cell.rate), cell) for cell in cells])
+    return Answer(
+        rows,
+        all(row.is_above for row in rows),
+        any(row.is_below or row.is_within(MARGIN) for row in rows),
+    )
+
+
+def lost_gradient(data: DataSet, _margin: float) -> Answer | None:
+    """Rsgdm is behind nesterov at first at low α, by the lost gradient, and equal at the end."""
+    rates = data.rates("rsgdm", "nesterov")
+    if not rates:
+        return None
+    one, other = Cell("rsgdm", min(rates)), Cell("nesterov", min(rates))
+    (first,) = family([data.steps_behind(one, other)])
+    (last,) = family([data.leads(one, other)])
+    steps = first.difference.mean or 0.0
+    return Answer(
+        [first, last],
+        first.is_above and 0.5 <= steps <= 1.5 and last.is_within(MARGIN),
+        first.is_below or last.is_outside(MARGIN),
+    )
+
+
+def best_rates(data: DataSet, margin: float) -> Answer | None:
+    """Each at its own best rate: rsgdm's loss is not above sgdm's, accuracy within the margin."""
+    arms = ("rsgdm", "nesterov")
+    if not data.has(*map(Cell, ("sgdm", *arms)), study="best"):
+        return None
+    leads = family([data.leads(Cell(arm), Cell("sgdm"), "best") for arm in arms])
+    points = family([data.accuracies(Cell(arm), Cell("sgdm"), "best") for arm in arms])
+    lead, accuracy = leads[0], points[0]
+    return Answer(
+        [*leads, *points],
+        _is_not_behind(lead) and accuracy.is_within(margin),
+        lead.is_below or accuracy.is_outside(margin),
+    )
+
+
+def adam(data: DataSet, margin: float) -> Answer | None:
+    """Rsadam at its own best rate is equal to nadam, and not behind adam."""
+    others = ("adam", "nadam")
+    if not data.has(*map(Cell, ("rsadam", *others)), study="adam"):
+        return None
+    leads = family([data.leads(Cell("rsadam"), Cell(arm), "adam") for arm in others])
+    points = family([data.accuracies(Cell("rsadam"), Cell(arm), "adam") for arm in others])
+    return Answer(
+        [*leads, *points],
+        _is_not_behind(leads[0])
+        and not points[0].is_below
+        and leads[1].is_within(MARGIN)
+        and points[1].is_within(margin),
+        leads[0].is_below or points[0].is_below,
+    )
+
+
+PREDICTIONS: list[Callable[[DataSet, float], Answer | None]] = [
+    larger_rates,
+    larger_decays,
+    larger_corrections,
+    other_decays,
+    lost_gradient,
+    best_rates,
+    adam,
+]
+
+
+def data_sets(results: Results) -> dict[str, DataSet]:
+    """The studies by data set."""
+    return {
+        name: DataSet(
+            {
+                place.removeprefix(f"{name}/"): study
+                for place, study in results.studies.items()
+                if place.startswith(f"{name}/")
+            }
+        )
+        for name in MARGINS
+    }
+
+
+def verdicts(results: Results) -> str:
+    """A line a prediction: what it says, and the verdict on each data set."""
+    lines = []
+    for number, prediction in enumerate(PREDICTIONS, 1):
+        answers = [prediction(data, MARGINS[name]) for name, data in data_sets(results).items()]
+        said = (prediction.__doc__ or "").strip()
+        words = [_NOT_RUN if answer is None else answer.verdict for answer in answers]
+        lines.append([f"{number}. {said}", *words])
+    return markdown_table(["prediction", *MARGINS], lines)
+
+
+def tests(results: Results) -> str:
+    """Every test behind the verdicts."""
+    lines: list[Sequence[str]] = []
+    for number, prediction in enumerate(PREDICTIONS, 1):
+        for name, data in data_sets(results).items():
+            answer = prediction(data, MARGINS[name])
+            for row in answer.rows if answer is not None else []:
+                lines.append([f"{number}", name, *_cells(row)])
+    return markdown_table(_HEADER, lines)
+
+
+def _cells(row: Tested) -> list[str]:
+    pairs = f"{row.difference.n}"
+    if row.pairs.diverged:
+        pairs += f" + {row.pairs.diverged} diverged"
+    digits = 2 if "points" in row.pairs.name or "steps" in row.pairs.name else 3
+    shown = [f"{p:.4f}" if p >= 0.0001 else "<0.0001" for p in (row.p, row.adjusted)]
+    return [row.pairs.name, pairs, difference_text(row.difference, 1, digits), *shown]
+
+
+def _is_not_behind(row: Tested) -> bool:
+    """By no more than the margin."""
+    return row.difference.low is not None and row.difference.low > -MARGIN
