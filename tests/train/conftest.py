@@ -8,7 +8,7 @@ from pathlib import Path
 import jax
 import pytest
 
-from tests.train.made_up import write_run
+from tests.train.made_up import PLAIN, write_run
 from tests.train.networks import SMALLEST
 from train.data import tfds
 from train.data.dataset import Dataset
@@ -32,7 +32,7 @@ jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 
 def small(output: Path | str, **changes) -> Config:
     """A study of seconds: 256 digits, two epochs."""
-    defaults = {
+    defaults = PLAIN | {
         "optimizers": ("sgdm", "rsgdm"),
         "seeds": (0, 2),
         "epochs": 2,
@@ -40,7 +40,6 @@ def small(output: Path | str, **changes) -> Config:
         "train_examples": 256,
         "learning_rate": 0.5,
         "checkpoint_every": 1,
-        "evaluate_every": 1,
         "workers": None,
     }
     return PRESETS["demo"].replace(output=str(output), **defaults | changes)

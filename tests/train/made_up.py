@@ -18,6 +18,9 @@ from train.data.npz import Arrays
 from train.runs.folders import places
 from train.study.presets import PRESETS
 
+# What a study of the paper's has, and the preset `demo` has not.
+PLAIN = {"schedule": "step", "halve_every": 3, "batch_norm": "running", "evaluate_every": 1}
+
 
 def arrays(train: int, test: int, shape: tuple[int, ...], classes: int, seed: int = 0) -> Arrays:
     """Images whose brightness tells the class, so that a network can learn them."""
@@ -169,7 +172,7 @@ def write_run(
         "seed": seed,
         "epochs": 2,
         "learning_rate": 0.5,
-    }
+    } | PLAIN
     (template, *_) = PRESETS["demo"].runs("0123456789abcdef")
     config = dataclasses.replace(template, **defaults | settings)
     (folder,) = places(study, [config])

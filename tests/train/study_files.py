@@ -5,6 +5,7 @@ import json
 import re
 
 from tests.train.commands import status
+from tests.train.made_up import PLAIN
 from train.report import report
 from train.runs.settings import RunConfig
 from train.study.presets import PRESETS
@@ -17,7 +18,7 @@ def config(**changes) -> RunConfig:
     """The settings of `RUN`, with changes."""
     (template, *_) = PRESETS["demo"].runs("0123456789abcdef")
     made_up = {"arm": "sgdm", "optimizer": "sgdm", "seed": 0, "epochs": 2, "learning_rate": 0.5}
-    return dataclasses.replace(template, **made_up | changes)
+    return dataclasses.replace(template, **made_up | PLAIN | changes)
 
 
 def edit(path, change):

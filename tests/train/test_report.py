@@ -178,6 +178,10 @@ def test_several_rates_an_arm_are_rows_of_one_table(tmp_path):
         *(("rsgdm − sgdm, rate 0.25", 3), ("rsgdm − sgdm, rate 0.5", 4)),
         ("nesterov − sgdm, rate 0.5", 4),
     ]
+    assert table.verdicts() == [
+        "every comparison is undecided: 4 pairs cannot show anything at 98.33 %; at least 7 are "
+        "needed."
+    ]
     assert _files(report.folder) == FILES | {"rates.png", "rates.svg"}
     # Learning curves are those at an arm's best rate.
     best = {of.arm: of.rate for of in table.best_rates}

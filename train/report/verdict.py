@@ -95,6 +95,23 @@ class Comparison:
         """The verdict in words; its numbers are positive where the first arm is better."""
         return f"{self.arm} against {self.other}{self._at}: {self._said()}."
 
+    @property
+    def is_hopeless(self) -> bool:
+        """Whether so few pairs cannot show anything, whatever they are."""
+        return self.difference.low is None
+
+    def hopeless(self) -> str:
+        """What `sentence` says then, of all comparisons at once."""
+        return f"every comparison is undecided: {self._too_few()}."
+
+    def _too_few(self) -> str:
+        found = self.difference
+        needed = least_pairs(1, found.level)
+        return (
+            f"{_pairs(found.n)} cannot show anything at {confidence(found.level)}; "
+            f"at least {needed} are needed"
+        )
+
     def _said(self) -> str:
         found, unit = self.difference, self.measure.unit
         if found.mean is None:
@@ -108,11 +125,7 @@ class Comparison:
         if self.is_equivalent:
             return self._equivalent()
         if found.low is None or found.high is None or self.detectable is None:
-            needed = least_pairs(1, found.level)
-            return (
-                f"undecided in {self.measure.name}: {_pairs(found.n)} cannot show anything at "
-                f"{confidence(found.level)}; at least {needed} are needed"
-            )
+            return f"undecided in {self.measure.name}: {self._too_few()}"
         if found.low == found.high:
             return f"undecided in {self.measure.name}: no pair differs"
         if abs(found.mean) < self.detectable:

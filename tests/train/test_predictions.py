@@ -1,0 +1,188 @@
+"""The verdicts on the second plan's predictions, from made-up studies whose answers are known."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from tests.train.made_up import write_run
+from train.report.documents import predictions
+from train.report.documents.leads import Cell, DataSet, Pairs, family
+from train.report.documents.results import Results, Study
+from train.report.pack import pack
+
+SEEDS = range(8)
+
+
+def _study(folder, cells, **settings):
+    """A study whose log losses are those of the cells (arm, rate), scattered a little by seed."""
+    for (arm, rate), log_loss in cells.items():
+        for seed in SEEDS:
+            scatter = (seed % 3 - 1) / 1000 * (1 if arm == "sgdm" else -1)
+            loss = None if log_loss is None else math.exp(log_loss + scatter)
+            write_run(
+                folder,
+                arm,
+                seed,
+                None if loss is None else settings.get("accuracy", {}).get(arm, 0.9),
+                train_loss=2 * (loss or 1.0),  # of epoch 1; that of epoch 2 is half of it
+                learning_rate=rate,
+            )
+    return folder
+
+
+def _data_set(tmp_path, **studies):
+    return DataSet({name: Study(_study(tmp_path / name, cells)) for name, cells in studies.items()})
+
+
+RATES = (0.1, 0.4, 1.6, 6.4)
+
+
+def _rates(**of_arm):
+    return {
+        (arm, rate): value
+        for arm, values in of_arm.items()
+        for rate, value in zip(RATES, values, strict=True)
+    }
+
+
+def test_a_lead_is_the_ratio_of_losses(tmp_path):
+    data = _data_set(tmp_path, rates=_rates(sgdm=[0.5] * 4, rsgdm=[0.2, 0.1, 0.0, 0.5]))
+    pairs = data.leads(Cell("rsgdm", 0.1), Cell("sgdm", 0.1))
+    expected = [0.3 + 2 * (seed % 3 - 1) / 1000 for seed in SEEDS]
+    assert list(pairs.by_seed) == list(SEEDS)
+    np.testing.assert_allclose(list(pairs.by_seed.values()), expected, rtol=1e-12)
+    assert pairs.name == "rsgdm over sgdm, α = 0.1"
+    assert data.rates("rsgdm", "sgdm") == list(RATES)
+    assert data.has(Cell("rsgdm", 6.4))
+    assert not data.has(Cell("rsgdm", 3.2))
+
+
+def test_a_family_is_judged_as_one():
+    """Against SciPy's exact permutation test, and Holm's method by hand."""
+    random = np.random.default_rng(0)
+    members = [
+        Pairs(name, dict(enumerate(random.normal(mean, 1, 8))))
+        for name, mean in (("near", 0.7), ("far", 3.0))
+    ]
+    near, far = family(members)
+    for tested in (near, far):
+        values = list(tested.pairs.by_seed.values())
+        exact = stats.permutation_test(
+            (values,), np.mean, permutation_type="samples", n_resamples=np.inf
+        )
+        assert tested.p == pytest.approx(exact.pvalue, rel=1e-12)
+    assert far.adjusted == 2 * far.p
+    assert near.adjusted == max(near.p, far.adjusted)
+    assert far.is_above
+    assert not far.is_below
+
+
+def _verdict(prediction, data):
+    answer = prediction(data, 0.3)
+    return None if answer is None else answer.verdict
+
+
+# losses of rsgdm by rate, sgdm's being 0 → the verdict on the first prediction
+LARGER_RATES = {
+    (-0.1, -0.2, -0.3, -0.1): "holds",
+    (-0.3, -0.2, -0.1, -0.1): "refuted",  # it shrinks
+    (-0.1, 0.2, -0.3, -0.1): "refuted",  # it is behind at one
+    (-0.1, -0.2, -0.3, 0.0): "undecided",
+}
+
+
+@pytest.mark.parametrize("losses", LARGER_RATES)
+def test_larger_rates(losses, tmp_path):
+    data = _data_set(tmp_path, rates=_rates(sgdm=[0.0] * 4, rsgdm=losses))
+    assert _verdict(predictions.larger_rates, data) == LARGER_RATES[losses]
+
+
+@pytest.mark.parametrize(
+    ("leads", "verdict"),
+    [((0.1, 0.2, 0.3), "holds"), ((0.1, 0.2, 0.15), "refuted"), ((0.2, 0.2, 0.3), "undecided")],
+)
+def test_larger_decays(leads, verdict, tmp_path):
+    small, usual, large = leads
+    rates = _rates(sgdm=[0.0] * 4, rsgdm=[-usual] * 4)
+    decay = {("s50", 0.4): 1.0, ("r50", 0.4): 1.0 - small}
+    decay |= {("s97", 0.4): 2.0, ("r97", 0.4): 2.0 - large}
+    # Arms that are not sgdm scatter alike, so their leads do not scatter at all.
+    data = _data_set(tmp_path, rates=rates, decay=decay)
+    assert _verdict(predictions.larger_decays, data) == verdict
+    assert _verdict(predictions.larger_decays, _data_set(tmp_path / "b", rates=rates)) is None
+
+
+@pytest.mark.parametrize(
+    ("c2", "c4", "verdict"),
+    [
+        ((-0.4, -0.1), (-0.1, None), "holds"),  # one beats at α = 0.1; the other diverges at 6.4
+        ((-0.1, -0.1), (-0.1, -0.1), "refuted"),  # both are behind at 0.1
+        ((-0.4, -0.4), (-0.4, -0.1), "refuted"),  # one beats at 6.4
+        ((-0.2, -0.1), (-0.2, -0.1), "undecided"),
+    ],
+)
+def test_larger_corrections(c2, c4, verdict, tmp_path):
+    cells = _rates(sgdm=[0.0] * 4, rsgdm=[-0.2] * 4)
+    for arm, (small, large) in (("c2", c2), ("c4", c4)):
+        cells |= {(arm, 0.1): small, (arm, 6.4): large}
+    data = _data_set(tmp_path, rates=cells)
+    assert _verdict(predictions.larger_corrections, data) == verdict
+
+
+@pytest.mark.parametrize(
+    ("losses", "verdict"),
+    [
+        ((0.0, 0.0, 0.0, 0.0), "holds"),
+        ((0.0, 0.0, 0.0, -0.3), "refuted"),
+        ((0.0, 0.0, 0.0, -0.19), "refuted"),  # equal within the margin
+        ((0.0, 0.0, 0.0, None), "undecided"),
+    ],
+)
+def test_other_decays(losses, verdict, tmp_path):
+    cells = _rates(sgdm=[0.0] * 4, rsgdm=[-0.2] * 4)
+    cells |= dict(zip(itertools.product(("s80", "s87"), (1.6, 6.4)), losses, strict=True))
+    data = _data_set(tmp_path, rates=cells)
+    assert _verdict(predictions.other_decays, data) == verdict
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "lead", "verdict"),
+    [(0.9005, 0.1, "holds"), (0.91, 0.1, "refuted"), (0.9005, -0.1, "refuted")],
+)
+def test_best_rates(accuracy, lead, verdict, tmp_path):
+    cells = {("sgdm", 1.6): 0.0, ("rsgdm", 0.8): -lead, ("nesterov", 1.6): -lead}
+    folder = _study(tmp_path / "best", cells, accuracy={"rsgdm": accuracy})
+    data = DataSet({"best": Study(folder)})
+    assert _verdict(predictions.best_rates, data) == verdict
+
+
+def test_the_lost_gradient_in_steps(tmp_path):
+    """Losses 2 and 1 of nesterov: 0.1 a step of ten. rsgdm's 2.1 are one step behind."""
+    for seed in SEEDS:
+        write_run(tmp_path / "rates", "nesterov", seed, 0.9, train_loss=2.0, learning_rate=0.1)
+        write_run(tmp_path / "rates", "rsgdm", seed, 0.9, train_loss=2.02, learning_rate=0.1)
+    data = DataSet({"rates": Study(tmp_path / "rates")})
+    pairs = data.steps_behind(Cell("rsgdm", 0.1), Cell("nesterov", 0.1))
+    np.testing.assert_allclose(list(pairs.by_seed.values()), 0.2, rtol=1e-12)
+    answer = predictions.lost_gradient(data, 0.3)
+    assert [row.difference.n for row in answer.rows] == [8, 8]
+    assert answer.verdict == "undecided"  # a fifth of a step; ln 1.01 is within the margin
+
+
+def test_the_tables(tmp_path):
+    cells = _rates(sgdm=[0.0] * 4, rsgdm=[-0.1, -0.2, -0.3, None])
+    pack([_study(tmp_path / "study", cells)], tmp_path / "results" / "digits" / "rates.json")
+    results = Results(tmp_path / "results")
+    lines = predictions.verdicts(results).splitlines()
+    assert len(lines) == 2 + len(predictions.PREDICTIONS)
+    assert lines[2].startswith("| 1. At equal α rsgdm's training loss is below sgdm's, ")
+    assert lines[2].endswith("| undecided | not run |")
+    assert lines[3].endswith("| not run | not run |")
+    rows = predictions.tests(results).splitlines()[2:]
+    assert len(rows) == 5
+    assert "| 1 | digits | rsgdm over sgdm, α = 0.1 | 8 | +0.100 [+0." in rows[0]
+    assert "| 0 + 8 diverged | no pair |" in rows[3]
+    assert "the lead at 1.6 less that at 0.1 | 8 | +0.200 [" in rows[4]
