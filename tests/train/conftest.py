@@ -83,7 +83,7 @@ def quick_studies():
     trainers: dict[tuple, Trainer] = {}
 
     def trainer(dataset: Dataset, **options) -> Trainer:
-        key = (dataset.fingerprint, len(dataset.train))
+        key = (dataset.fingerprint, len(dataset.train), dataset.evaluation_name)
         if key not in trainers:
             trainers[key] = Trainer(dataset, **options)
         return trainers[key]

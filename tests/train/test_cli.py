@@ -38,7 +38,7 @@ BAD = {
     "--learning-rate 0.1 0.1": "learning_rate of sgdm: 0.1 is given twice",
     "--learning-rate sgdm=0.1,": "learning_rate of sgdm: '' is not a number",
     "--schedule exponential": "schedule: 'exponential' is unknown; allowed: step, linear, cosine",
-    "--warmup-epochs 12": "warmup_epochs: 12 is not below the number of epochs, 12",
+    "--warmup-epochs 6": "warmup_epochs: 6 is not below the number of epochs, 6",
     "--warmup-epochs -1": "warmup_epochs: -1 is not a whole number of 0 or more",
     "--evaluate-every 0": "evaluate_every: 0 is not a whole number of 1 or more",
     "--batch-norm new": "batch_norm: 'new' is unknown; allowed: running, reestimated",

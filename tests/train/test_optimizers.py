@@ -27,7 +27,7 @@ def _made(name, schedule, **options):
 
 def _halving(rate, every):
     """A rate that halves after every so many steps."""
-    halves = factor(PRESETS["demo"].replace(halve_every=every).run, 1)
+    halves = factor(PRESETS["demo"].replace(schedule="step", halve_every=every).run, 1)
     return lambda count: rate * halves(count)
 
 

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from rsgdm_optax import linear
 from tests.train.made_up import write_run
 from train.report.documents import predictions
+from train.report.documents.lead_figures import stable_limit, variance
 from train.report.documents.leads import Cell, DataSet, Pairs, family
 from train.report.documents.results import Results, Study
 from train.report.pack import pack
@@ -170,6 +172,15 @@ def test_the_lost_gradient_in_steps(tmp_path):
     answer = predictions.lost_gradient(data, 0.3)
     assert [row.difference.n for row in answer.rows] == [8, 8]
     assert answer.verdict == "undecided"  # a fifth of a step; ln 1.01 is within the margin
+
+
+@pytest.mark.parametrize("correction", [0.0, 0.9, 2.0, 4.0])
+def test_the_curve_is_the_librarys(correction):
+    method = linear.rsgdm(0.9, correction)
+    assert stable_limit(correction) == pytest.approx(method.stability_limit, rel=1e-12)
+    a = np.linspace(0.01, 0.99 * method.stability_limit, 20)
+    expected = a * linear.stationary_variance(method, 1.0, a)  # α = 1, λ = a
+    np.testing.assert_allclose(variance(correction, a), expected, rtol=1e-10)
 
 
 def test_the_tables(tmp_path):

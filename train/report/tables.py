@@ -119,8 +119,10 @@ class StudyTable:
 
     def verdicts(self) -> list[str]:
         """A sentence a comparison; one for all rates where none of them can show anything."""
-        if self.best_rates and self.comparisons and all(each.is_hopeless for each in self.comparisons):
-            return [max(self.comparisons, key=lambda each: each.difference.n).hopeless()]
+        if self.best_rates and self.comparisons:
+            most = max(self.comparisons, key=lambda each: each.difference.n)
+            if most.is_hopeless:
+                return [most.hopeless()]
         return [each.sentence() for each in self.comparisons]
 
     def notes(self) -> list[str]:

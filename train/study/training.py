@@ -100,10 +100,15 @@ def _train(
         checkpoints.keep(1)
 
     multihost.from_first(finish)
+    tell_divergence(folder.path.name, result, run.epochs, display)
+
+
+def tell_divergence(name: str, result: dict[str, Any], epochs: int, display: Display) -> None:
+    """Says that a run diverged, if it did, and that its other epochs will not come."""
     if result["status"] == "diverged":
-        display.skip(run.epochs - result["epoch"])
+        display.skip(epochs - result["epoch"])
         display.say(
-            f"{folder.path.name} diverged: the loss was not finite at step {result['step']}, "
+            f"{name} diverged: the loss was not finite at step {result['step']}, "
             f"epoch {result['epoch']}"
         )
 

@@ -24,6 +24,7 @@ from train.common.progress import Display
 from train.runs.settings import RunConfig
 from train.runs.store import RunFolder
 from train.study.config import Config
+from train.study.training import tell_divergence
 
 if TYPE_CHECKING:
     import distributed
@@ -67,6 +68,8 @@ def train_on_workers(
                 each.show()
             for future in done:
                 _raise_error(future, futures[future])
+                run, folder = futures[future]
+                tell_divergence(folder.path.name, folder.load().result, run.epochs, display)
             left -= done
 
 

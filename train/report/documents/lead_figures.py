@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from rsgdm_optax import linear
 from train.report.documents.leads import Cell, DataSet, family
 from train.report.drawing import GREY, STYLES, Axes, Figure, ticker
 from train.report.figures import draw_band
@@ -68,15 +67,12 @@ def leads(data_sets: Mapping[str, DataSet]) -> Figure:
             measured.plot([], [], color=GREY, marker=marker, markersize=4, label=name)
     _rate_axis(measured, sorted(every))
     measured.set(xlabel="Learning rate α", ylabel="Lead over sgdm", title="Measured")
-    sgdm = linear.sgdm(_DECAY)
     for label, (arm, correction) in _CORRECTIONS.items():
-        method = linear.rsgdm(_DECAY, correction)
-        a = np.geomspace(0.01, 0.9999 * method.stability_limit, 400)
-        ratio = linear.stationary_variance(sgdm, 1.0, a) / linear.stationary_variance(
-            method, 1.0, a
-        )
+        a = np.geomspace(0.01, 0.9999 * stable_limit(correction), 400)
         colour, _ = _COLOURS[arm]
-        theory.plot(a, np.log(ratio), color=colour, label=label)
+        theory.plot(
+            a, np.log(variance(0.0, a) / variance(correction, a)), color=colour, label=label
+        )
     theory.set_xscale("log")
     theory.set(xlabel="αλ", ylim=(-1.2, 1.1), title="Theory: ln of the variances' ratio")
     for axes in (measured, theory):
@@ -86,6 +82,21 @@ def leads(data_sets: Mapping[str, DataSet]) -> Figure:
         if handles:
             axes.legend(handles, labels, loc="upper left", fontsize=8)
     return figure
+
+
+def stable_limit(correction: float, decay: float = _DECAY) -> float:
+    """The αλ from which on a quadratic diverges: docs/linear-momentum.md."""
+    return 2 * (1 + decay) / ((1 - decay) * (1 + 2 * correction))
+
+
+def variance(correction: float, a: np.ndarray, decay: float = _DECAY) -> np.ndarray:
+    """The stationary variance on a noisy quadratic in units of ασ²/λ, at a = αλ.
+
+    What `rsgdm_optax.linear.stationary_variance` says, without JAX: a report needs none.
+    """
+    left = 2 * (1 + decay) - a * (1 - decay) * (1 + 2 * correction)
+    top = 1 + decay + a * correction * (1 - decay) * (1 + 2 * correction)
+    return np.asarray(top / ((1 + a * correction) * left))
 
 
 def _rate_axis(axes: Axes, rates: list[float]) -> None:
