@@ -11,6 +11,7 @@ from train.report.figures import draw_band
 _DECAY = 0.9  # of the studies `rates`
 _CORRECTIONS = {"c = 0.9, rsgdm": ("rsgdm", _DECAY), "c = 2": ("c2", 2.0), "c = 4": ("c4", 4.0)}
 _COLOURS = {"rsgdm": STYLES["rsgdm"], "c2": STYLES["nadam"], "c4": STYLES["adam"]}
+_SHOWN = (-1.2, 1.0)  # what is far behind lies below
 _MARKERS = ("o", "s")  # of the data sets
 
 
@@ -46,7 +47,7 @@ def _against_rates(axes: Axes, data: DataSet, values: Callable[[Cell], list[floa
 def leads(data_sets: Mapping[str, DataSet]) -> Figure:
     """Leads over sgdm against α; and ln of SGDM's stationary variance over theirs against αλ."""
     figure = Figure(figsize=(7.2, 3.4), layout="constrained")
-    measured, theory = figure.subplots(1, 2)
+    measured, theory = figure.subplots(1, 2, sharey=True)
     _grid(measured)
     _grid(theory)
     every: set[float] = set()
@@ -74,7 +75,7 @@ def leads(data_sets: Mapping[str, DataSet]) -> Figure:
             a, np.log(variance(0.0, a) / variance(correction, a)), color=colour, label=label
         )
     theory.set_xscale("log")
-    theory.set(xlabel="αλ", ylim=(-1.2, 1.1), title="Theory: ln of the variances' ratio")
+    theory.set(xlabel="αλ", ylim=_SHOWN, title="Theory: ln of the variances' ratio")
     for axes in (measured, theory):
         axes.axhline(0, color=STYLES["sgdm"][0], linewidth=0.8)
     for axes in (theory, measured):
