@@ -59,8 +59,8 @@ def test_the_environment_changes_no_number(trained, tmp_path):
         (tmp_path / "own" / name).mkdir(parents=True)
         (tmp_path / "own" / name / "__init__.py").write_text("raise Exception('not this one')")
     options = """--preset demo --optimizers rsgdm sgdm --seeds 1 --epochs 2 --halve-every 1
-        --train-examples 256 --learning-rate rsgdm=0.5 sgdm=1e30 --schedule step --batch-norm running
-        --evaluate-every 1 --workers none --output study"""
+        --train-examples 256 --learning-rate rsgdm=0.5 sgdm=1e30 --schedule step
+        --batch-norm running --evaluate-every 1 --workers none --output study"""
     done = subprocess.run(
         [sys.executable, "-S", ROOT / "train" / "cifar.py", *options.split()],
         cwd=tmp_path,

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -14,6 +15,7 @@ import pytest
 from tests.train import runs
 from tests.train.commands import LIMIT, ROOT, finished, run, started, status
 from train import cifar
+from train.study.cli import parse
 from train.study.workers import count_of
 
 SMALL = (
@@ -117,6 +119,14 @@ def test_signals_stop_all_workers_and_the_same_command_goes_on(number, code, ref
     runs.assert_same(study, reference)
 
 
+@pytest.mark.slow
+def test_a_run_that_diverges_is_told_at_once(tmp_path):
+    words = _program("--workers", "2", "--output", tmp_path / "study", "--seeds", "1")
+    done = run(*words, "--learning-rate", "sgdm=0.5", "rsgdm=1e30")
+    assert done.returncode == 3
+    assert re.search(r"^rsgdm-seed0 diverged: the loss was not finite at step", done.stderr, re.M)
+
+
 @contextlib.contextmanager
 def _dask(*words):
     """A process of Dask's, as its users start it."""
@@ -166,6 +176,21 @@ def test_bad_options(options, tmp_path, monkeypatch, capsys):
     err = capsys.readouterr().err
     assert BAD[options] in err.splitlines()[-1]
     assert not (tmp_path / "study").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "workers"),
+    [
+        ("", "auto"),
+        ("--workers none", None),
+        ("--workers 3", "3"),
+        ("--cluster tcp://127.0.0.1:1", None),  # it has its own
+        ("--distributed", None),  # one process for each host
+        ("--coordinator 127.0.0.1:1 --num-processes 2 --process-id 0", None),
+    ],
+)
+def test_a_presets_workers_give_way(options, workers):
+    assert parse(["--preset", "demo", *options.split()]).config.execution.workers == workers
 
 
 def test_the_number_of_workers(monkeypatch):
