@@ -22,8 +22,8 @@ NAMES = [
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_the_linear_rows_are_todays(name, x64):
-    of, more = VARIANTS.get(name, (name, None))
-    row = optax_responses.row(name, optax_responses.functions()[of], more)
+    function, more = VARIANTS.get(name, (name, None))
+    row = optax_responses.row(name, optax_responses.functions()[function], more)
     line = optax_responses.line(row)
     assert line in DOCUMENT.splitlines(), "run `python tools/optax_responses.py`"
 

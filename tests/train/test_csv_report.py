@@ -58,7 +58,7 @@ def test_lower_may_be_better_and_the_baseline_is_chosen(tmp_path):
         for better in ("higher", "lower")
         for baseline in (None, "lion")
     }
-    assert {key: (of.verdict, of.other) for key, of in verdicts.items()} == {
+    assert {key: (each.verdict, each.other) for key, each in verdicts.items()} == {
         ("higher", None): ("better", "adam"),
         ("lower", None): ("worse", "adam"),
         ("higher", "lion"): ("worse", "lion"),
@@ -206,7 +206,7 @@ def test_equal_rates_are_told_apart_by_the_next_measure_else_the_lower_is_best()
         for seed, value in enumerate((0.7, 0.1) if rate == 0.1 else (0.6, 0.2))
     ]
     found = best_rates(Scores("", (accuracy, LOSS), tuple(runs)))
-    assert [of.rate for of in found] == [0.2, 0.1]
+    assert [each.rate for each in found] == [0.2, 0.1]
 
 
 RATES = ["arm,rate,seed,score"] + [
@@ -221,10 +221,10 @@ def test_scores_of_several_rates(tmp_path, no_pictures):
     made = read_csv_report(_file(tmp_path, *RATES))
     (table,) = made.tables
     assert [(row.arm, row.rate) for row in table.rows[:3]] == [("a", 0.25), ("a", 0.5), ("a", 1.0)]
-    assert [(of.name, of.adjusted) for of in table.comparisons] == [
+    assert [(each.name, each.adjusted) for each in table.comparisons] == [
         (f"b − a, rate {rate:g}", 3 * 2 / 2**8) for rate in (0.25, 0.5, 1)
     ]
-    assert [(of.arm, of.rate, of.at_end) for of in table.best_rates] == [
+    assert [(each.arm, each.rate, each.at_end) for each in table.best_rates] == [
         *(("a", 1.0, True), ("b", 1.0, True)),
     ]
     text = made.markdown()
@@ -246,7 +246,8 @@ def test_the_figure_of_rates(tmp_path):
 def test_the_figure_of_differences(tmp_path):
     (table,) = read_csv_report(_file(tmp_path, *_plain())).tables
     (shown,) = drawn(draw_differences(table))
-    of = table.comparisons[0].difference
+    found = table.comparisons[0].difference
     lines = [line[1:] for line in shown["lines"]]
-    np.testing.assert_allclose(lines[1], [[of.low, of.high], [0, 0]], rtol=1e-5)  # of six digits
-    np.testing.assert_allclose(lines[2], [[of.mean], [0]], rtol=1e-5)
+    # Of six digits.
+    np.testing.assert_allclose(lines[1], [[found.low, found.high], [0, 0]], rtol=1e-5)
+    np.testing.assert_allclose(lines[2], [[found.mean], [0]], rtol=1e-5)

@@ -94,7 +94,7 @@ def test_each_thing_is_written_once(file):
 def test_a_report_reads_it_like_the_folder(study, file, tmp_path, no_pictures):
     one, other = (read_report(path, output=tmp_path / "report") for path in (study, file))
     assert one.tables == other.tables
-    first, second = (of.sections[0].study.by_name() for of in (one, other))
+    first, second = (each.sections[0].study.by_name() for each in (one, other))
     assert first == second
     # And together with more of its kind.
     write_run(tmp_path / "more", "sgdm", 11, 0.5)

@@ -75,7 +75,7 @@ def test_less_training_loss_is_better(tmp_path):
 def test_the_comparisons_that_count(options, expected, tmp_path):
     study = _study(tmp_path / "study", optimizers=("nesterov", "rsgdm", "sgdm"))
     (table,) = read_report(study, **options).tables
-    arms = [(of.arm, of.other) for of in table.comparisons]
+    arms = [(each.arm, each.other) for each in table.comparisons]
     assert arms == 3 * expected  # of each measure
     # The family is the comparisons of one measure.
     assert table.comparisons[0].adjusted == len(expected) * table.comparisons[0].p
@@ -101,8 +101,8 @@ def test_the_margin_decides_equivalence_alone(tmp_path):
     found = {}
     for points in (0.3, 0.45, 0.6):
         report = read_report(study, margin_points=points)
-        of = report.tables[0].comparisons[0]
-        found[points] = (of.verdict, of.is_equivalent)
+        each = report.tables[0].comparisons[0]
+        found[points] = (each.verdict, each.is_equivalent)
         assert f"±{points} points" in report.markdown()
     assert found == {0.3: ("better", False), 0.45: ("better", False), 0.6: ("better", True)}
 
@@ -131,7 +131,7 @@ def test_an_optimizer_may_come_from_another_folder(tmp_path):
     assert [(row.arm, row.rate) for row in table.rows] == [
         *(("sgdm", 0.5), ("rsgdm", 0.5), ("nesterov", 0.1)),
     ]
-    assert [of.difference.n for of in table.comparisons] == 6 * [8]
+    assert [each.difference.n for each in table.comparisons] == 6 * [8]
 
 
 @pytest.mark.parametrize(
@@ -171,10 +171,10 @@ def test_several_rates_an_arm_are_rows_of_one_table(tmp_path):
         *(("sgdm", 0.25, 3), ("sgdm", 0.5, 4), ("rsgdm", 0.25, 3), ("rsgdm", 0.5, 4)),
         ("nesterov", 0.5, 4),
     ]
-    assert [(of.arm, of.seeds) for of in table.best_rates] == [
+    assert [(each.arm, each.seeds) for each in table.best_rates] == [
         *(("sgdm", 3), ("rsgdm", 3), ("nesterov", 4)),
     ]
-    assert [(of.name, of.difference.n) for of in table.main_comparisons] == [
+    assert [(each.name, each.difference.n) for each in table.main_comparisons] == [
         *(("rsgdm − sgdm, rate 0.25", 3), ("rsgdm − sgdm, rate 0.5", 4)),
         ("nesterov − sgdm, rate 0.5", 4),
     ]
@@ -184,7 +184,7 @@ def test_several_rates_an_arm_are_rows_of_one_table(tmp_path):
     ]
     assert _files(report.folder) == FILES | {"rates.png", "rates.svg"}
     # Learning curves are those at an arm's best rate.
-    best = {of.arm: of.rate for of in table.best_rates}
+    best = {each.arm: each.rate for each in table.best_rates}
     shown = curves(report.sections[0].study, table.best_rates)["train_loss"]
     assert {arm: len(rows) for arm, rows in shown.items()} == {
         row.arm: row.n for row in table.rows if row.rate == best[row.arm]
@@ -289,8 +289,8 @@ def test_pairs_with_a_diverged_run_are_left_out_and_counted(tmp_path):
     write_run(study, "rsgdm", 3, None)
     write_run(study, "rsgdm", 99, 0.1)  # has no partner, so it is no pair
     report = read_report(study)
-    for of in report.tables[0].comparisons:
-        assert (of.difference.n, of.diverged_pairs) == (5, 3)
+    for each in report.tables[0].comparisons:
+        assert (each.difference.n, each.diverged_pairs) == (5, 3)
     assert report.diverged == 4
     text = report.markdown()
     assert "| rsgdm − sgdm | test accuracy | 5 of 8 | +0.44 (" in text  # of seeds 0, 4, 5, 6, 7

@@ -86,7 +86,7 @@ def test_documents_are_what_the_results_say(document, folder):
 def test_the_preset_has_the_best_rates_of_the_grid(preset):
     tuning = Study(ROOT / "results" / "annealed" / "tuning" / f"{preset}.json")
     assert tuning.evaluation == "validation"
-    best = {of.arm: (of.rate,) for of in tuning.table.best_rates}
+    best = {each.arm: (each.rate,) for each in tuning.table.best_rates}
     assert PRESETS[preset].study.learning_rate == best
 
 

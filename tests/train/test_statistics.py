@@ -264,7 +264,7 @@ def test_power_of_the_sign_flip_test_at_the_detectable_difference():
     studies = 1000
     for n in (8, 12):
         effect = detectable(n, 1.0, 0.05)
-        found = sum(SignFlips(of).p() <= 0.05 for of in rng.normal(effect, 1, (studies, n)))
+        found = sum(SignFlips(each).p() <= 0.05 for each in rng.normal(effect, 1, (studies, n)))
         # It is not the t test: a few per cent of power less, beyond the noise of the simulation.
         assert 0.74 < found / studies < 0.84
 

@@ -113,5 +113,5 @@ def test_the_trainings_are_those_of_a_study(trained, tmp_path):
 
 def test_what_pushes_sgdm_away_from_nesterov_adds_up_to_its_average():
     g = np.random.default_rng(0).standard_normal((50, 3))  # docs/first-studies.md states this
-    m, nesterov = (np.stack(list(of(g, DECAY))) for of in (reference.sgdm, reference.nesterov))
+    m, nesterov = (np.stack(list(each(g, DECAY))) for each in (reference.sgdm, reference.nesterov))
     np.testing.assert_allclose(np.cumsum(nesterov - m, axis=0), DECAY * m, rtol=0, atol=1e-14)

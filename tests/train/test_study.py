@@ -173,7 +173,7 @@ def test_more_optimizers_and_seeds_extend_a_study(study):
     assert [(row.arm, row.n) for row in report.rows] == [
         *(("sgdm", 2), ("rsgdm", 2), ("nesterov", 1)),
     ]
-    assert [of.difference.n for of in report.tables[0].comparisons[:2]] == [2, 1]
+    assert [each.difference.n for each in report.tables[0].comparisons[:2]] == [2, 1]
 
 
 @pytest.mark.parametrize(

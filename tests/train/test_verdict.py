@@ -107,21 +107,23 @@ scores = st.lists(
 @given(st.lists(scores, min_size=1, max_size=4), st.sampled_from([ACCURACY, LOSS]))
 def test_no_contradiction_within_a_family(family, measure):
     """Sentence, interval and adjusted p say the same."""
-    for of in compare([_pairs(points, measure) for points in family], 1.0 / measure.scale):
-        low, high = of.difference.low, of.difference.high
+    for each in compare([_pairs(points, measure) for points in family], 1.0 / measure.scale):
+        low, high = each.difference.low, each.difference.high
         excludes = low is not None and (low > 0 or high < 0)
-        assert excludes == (of.verdict in ("better", "worse"))
-        assert excludes == (of.adjusted is not None and of.adjusted <= 0.05)
+        assert excludes == (each.verdict in ("better", "worse"))
+        assert excludes == (each.adjusted is not None and each.adjusted <= 0.05)
         if excludes:
             side = 1 if low > 0 else -1
-            assert side * of.difference.mean > 0
-            assert (side * measure.sign > 0) == (of.verdict == "better")
-        ends = of.equivalence.low, of.equivalence.high
-        inside = None not in ends and -of.margin < ends[0] <= ends[1] < of.margin
-        assert inside == of.is_equivalent or 1 - max(map(abs, ends)) * measure.scale < 1e-6  # a tie
-        said = of.sentence().removeprefix("rsgdm against sgdm: ")
-        assert said.startswith(of.verdict)
-        assert of.is_equivalent == ("equivalent" in said)
+            assert side * each.difference.mean > 0
+            assert (side * measure.sign > 0) == (each.verdict == "better")
+        ends = each.equivalence.low, each.equivalence.high
+        inside = None not in ends and -each.margin < ends[0] <= ends[1] < each.margin
+        assert (
+            inside == each.is_equivalent or 1 - max(map(abs, ends)) * measure.scale < 1e-6
+        )  # a tie
+        said = each.sentence().removeprefix("rsgdm against sgdm: ")
+        assert said.startswith(each.verdict)
+        assert each.is_equivalent == ("equivalent" in said)
 
 
 def test_a_family_is_adjusted_for_its_size():
@@ -130,9 +132,13 @@ def test_a_family_is_adjusted_for_its_size():
     none = _pairs([])
     assert compare([clear])[0].verdict == "better"
     found = compare([clear, tie, none])
-    assert [of.p for of in found] == [0.03125, 1, None]
-    assert [of.adjusted for of in found] == [0.0625, 1, None]  # of two: what has no pair is no test
-    assert [of.verdict for of in found] == ["undecided"] * 3
+    assert [each.p for each in found] == [0.03125, 1, None]
+    assert [each.adjusted for each in found] == [
+        0.0625,
+        1,
+        None,
+    ]  # of two: what has no pair is no test
+    assert [each.verdict for each in found] == ["undecided"] * 3
     assert found[0].difference.low is None  # 2/64 is more than 2.5 %
     assert "at 97.5 %; at least 7 are needed" in found[0].sentence()
 
@@ -143,11 +149,11 @@ def test_a_family_is_wrong_in_at_most_5_of_100_studies(count):
     studies, wrong = 300, {"direction": 0, "equivalent": 0}
     for _ in range(studies):
         noise = rng.normal(0, 0.1, (count, 8))
-        found = compare([_pairs(of) for of in noise], MARGIN)
-        wrong["direction"] += any(of.verdict in ("better", "worse") for of in found)
+        found = compare([_pairs(each) for each in noise], MARGIN)
+        wrong["direction"] += any(each.verdict in ("better", "worse") for each in found)
         # At the margin itself the true difference is not within it.
-        at = compare([_pairs(of + 100 * MARGIN) for of in noise], MARGIN)
-        wrong["equivalent"] += any(of.is_equivalent for of in at)
+        at = compare([_pairs(each + 100 * MARGIN) for each in noise], MARGIN)
+        wrong["equivalent"] += any(each.is_equivalent for each in at)
     for times in wrong.values():
         assert stats.binomtest(times, studies, 0.05, alternative="greater").pvalue > 0.001, wrong
         assert times > 0.01 * studies  # the level is made use of

@@ -142,7 +142,8 @@ def _end(trainer: Trainer, run: RunConfig, last: Epoch) -> dict[str, Any]:
     figures = {"status": "done", "clean_train_loss": loss, "clean_train_accuracy": accuracy}
     for batch_norm in ("running", "reestimated"):
         if batch_norm == run.batch_norm:  # as the last epoch has been evaluated
-            loss, accuracy = (last.metrics[f"{run.evaluation}_{of}"] for of in ("loss", "accuracy"))
+            loss = last.metrics[f"{run.evaluation}_loss"]
+            accuracy = last.metrics[f"{run.evaluation}_accuracy"]
         else:
             loss, accuracy = trainer.evaluate(run, last.state, "evaluation", batch_norm)
         key = f"{batch_norm}_{run.evaluation}"
