@@ -7,12 +7,15 @@ batches, all at one and the same weights: precise BatchNorm (Wu & Johnson, arXiv
 """
 
 import dataclasses
+import functools
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from train.engine.parallel import Undivided
+from train.engine.parallel import Jit, Undivided
 from train.engine.steps import UNDIVIDED, Examples, Network, normalise
 from train.models.resnet import BATCH_NORM_MOMENTUM
 
@@ -43,3 +46,44 @@ class StatisticsStep:
         )
         share = (1 - BATCH_NORM_MOMENTUM) * self.batches
         return jax.tree.map(lambda a, b: a + b / share, mean, statistics)
+
+
+class Reestimation:
+    """The mean statistics of the first batches of an order of the training examples.
+
+    Args:
+      network: whose statistics they are.
+      batch_size: of training.
+      examples: how many there are to train on; at least one batch.
+      parallel: how a batch is divided.
+    """
+
+    def __init__(self, network: Network, batch_size: int, examples: int, parallel: Jit):
+        self._batch_size = batch_size
+        self._batches = min(examples // batch_size, MOST_BATCHES)
+        step = StatisticsStep(network, batch_size, self._batches, parallel)
+        self._add = parallel.compile(step, donate=(1,))
+        shapes = jax.eval_shape(network.init, jax.random.key(0))[1]
+        zeros = functools.partial(jax.tree.map, lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+        self._zeros = jax.jit(zeros, out_shardings=parallel.replicated)
+
+    def __call__(
+        self,
+        params: Any,
+        examples: Examples,
+        order: jax.Array,
+        wait: Callable[[Any, int], None],
+    ) -> Any:
+        """The statistics at these parameters.
+
+        Args:
+          params: of the network.
+          examples: to train on.
+          order: in which batches take them.
+          wait: is called with the result so far and the number of batches in it.
+        """
+        mean = self._zeros()
+        for batch in range(self._batches):
+            mean = self._add(params, mean, examples, order, np.int32(batch * self._batch_size))
+            wait(mean, batch + 1)
+        return mean

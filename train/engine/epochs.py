@@ -18,7 +18,7 @@ import optax
 
 from train.data.dataset import Dataset
 from train.engine import backend
-from train.engine.batch_norm import MOST_BATCHES, StatisticsStep
+from train.engine.batch_norm import Reestimation
 from train.engine.cost import Cost, cost
 from train.engine.parallel import PARALLEL
 from train.engine.recipe import Recipe, make_network
@@ -116,7 +116,7 @@ class Trainer:
         self._order = self._jit(epoch_order, static_argnums=2)
         self._models: dict[tuple[str, str], _Model] = {}
         self._programs: dict[RunConfig, _Programs] = {}
-        self._statistics: dict[tuple[str, str, int], tuple[Callable[..., Any], ...]] = {}
+        self._statistics: dict[tuple[str, str, int], Reestimation] = {}
 
     # --- Runs.
 
@@ -241,22 +241,12 @@ class Trainer:
     def _reestimated(self, run: RunConfig, state: TrainState) -> Any:
         """BatchNorm's statistics at the state's weights: see train/engine/batch_norm.py."""
         examples, count = self._examples["train"], len(self._dataset.train)
-        batches = min(count // run.batch_size, MOST_BATCHES)
         key = run.model, run.dtype, run.batch_size
         if key not in self._statistics:
             network = self._model(run).network
-            step = StatisticsStep(network, run.batch_size, batches, self._parallel)
-            shapes = jax.eval_shape(network.init, self.keys(0).parameters)[1]
-            make = functools.partial(jax.tree.map, lambda x: jnp.zeros(x.shape, x.dtype), shapes)
-            self._statistics[key] = self._jit(make), self._parallel.compile(step, donate=(1,))
-        zeros, add = self._statistics[key]
+            self._statistics[key] = Reestimation(network, run.batch_size, count, self._parallel)
         order = self._order(self.keys(0), 0, count)  # the same for all runs
-        mean = zeros()
-        for batch in range(batches):
-            start = np.int32(batch * run.batch_size)
-            mean = add(state.params, mean, examples, order, start)
-            self._throttle(mean, batch + 1)
-        return mean
+        return self._statistics[key](state.params, examples, order, self._throttle)
 
     # --- An epoch.
 
