@@ -22,8 +22,9 @@ PRESETS: dict[str, Config] = {
         optimizers=("sgdm", "rsgdm", "nesterov"),
         seeds=(0, 3),
         epochs=12,
-        halve_every=3,
+        schedule="linear",
         learning_rate={"sgdm": 3.2, "rsgdm": 1.6, "nesterov": 1.6},
+        batch_norm="reestimated",
         output="runs/fashion_mnist",
     ),
     "demo": Config.of(
