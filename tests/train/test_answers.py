@@ -1,0 +1,69 @@
+"""The numbers in the text of docs/results.md, outside its tables, from the runs themselves."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.train.documents import paragraph, shows
+
+ROOT = Path(__file__).parents[2]
+RESULTS = ROOT / "results" / "annealed"
+TEXT = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+
+pytestmark = pytest.mark.slow  # it reads every run
+
+
+def _runs(study, arm, rate=None):
+    """An arm's runs by seed, read by nothing of the program's."""
+    packed = json.loads((RESULTS / f"{study}.json").read_text())
+    runs = [packed["settings"] | run["settings"] | run for run in packed["runs"]]
+    chosen = [run for run in runs if run["arm"] == arm and rate in (None, run["learning_rate"])]
+    return sorted(chosen, key=lambda run: run["seed"])
+
+
+def _losses(study, arm, rate=None):
+    return np.array([run["metrics"]["train_loss"][-1] for run in _runs(study, arm, rate)])
+
+
+def _lead(study, one, other, rate=None):
+    return float(np.mean(np.log(_losses(study, other, rate) / _losses(study, one, rate))))
+
+
+# phrase of its paragraph → the leads that must stand in it: study, arms, rate
+RATES, DECAY, BEST = "digits/rates", "digits/decay", "digits/best"
+LEADS = {
+    "rsgdm's lead over sgdm is": [(RATES, "rsgdm", "sgdm", rate) for rate in (0.1, 0.4, 1.6, 6.4)],
+    "It needs β above ½": [(DECAY, "r50", "s50", rate) for rate in (0.4, 1.6)],
+    "At α = 0.1 c = 4 leads": [(RATES, "c4", "rsgdm", 0.1)],
+    "of loss at the end": [(RATES, "nesterov", "rsgdm", 0.1)],
+    "Each at its own best rate": [(BEST, arm, "sgdm", None) for arm in ("rsgdm", "nesterov")],
+    "misses its margin by a": [(RATES, "rsgdm", "nesterov", 0.1)],
+    "So the gap between": [(BEST, arm, "sgdm", None) for arm in ("rsgdm", "nesterov")],
+}
+
+
+@pytest.mark.parametrize("phrase", LEADS)
+def test_leads(phrase):
+    text = paragraph(TEXT, phrase)
+    for lead in LEADS[phrase]:
+        assert shows(text, _lead(*lead), 3), f"no lead of {lead} in: {text}"
+
+
+def test_steps_behind():
+    ours, theirs = (_runs("digits/rates", arm, 0.1) for arm in ("rsgdm", "nesterov"))
+    steps = []
+    for one, other in zip(ours, theirs, strict=True):
+        first, second, *_ = other["metrics"]["train_loss"]
+        fall = (first - second) / other["metrics"]["step"][0]
+        steps.append((one["metrics"]["train_loss"][0] - first) / fall)
+    assert shows(paragraph(TEXT, "steps after epoch 1"), np.mean(steps), 2)
+
+
+def test_the_pilot():
+    losses = [_losses("tuning/digits_linear", arm, 1.6) for arm in ("sgdm", "rsgdm")]
+    leads = np.log(losses[0] / losses[1])
+    text = paragraph(TEXT, "The pilot's figures")
+    for value in (leads.mean(), leads.std(ddof=1)):
+        assert shows(text, value, 2), f"no {value} in: {text}"
