@@ -27,6 +27,12 @@ def _losses(study, arm, rate=None):
     return np.array([run["metrics"]["train_loss"][-1] for run in _runs(study, arm, rate)])
 
 
+def _accuracies(arm, rate):
+    return np.array(
+        [100 * run["result"]["test_accuracy"] for run in _runs("digits/rates", arm, rate)]
+    )
+
+
 def _lead(study, one, other, rate=None):
     return float(np.mean(np.log(_losses(study, other, rate) / _losses(study, one, rate))))
 
@@ -49,6 +55,21 @@ def test_leads(phrase):
     text = paragraph(TEXT, phrase)
     for lead in LEADS[phrase]:
         assert shows(text, _lead(*lead), 3), f"no lead of {lead} in: {text}"
+
+
+def test_the_readme():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for rate in (0.1, 1.6):
+        percent = 100 * (1 - np.exp(-_lead(RATES, "rsgdm", "sgdm", rate)))
+        assert shows(paragraph(readme, "At equal rates RSGDM"), percent, 0)
+    largest = max(
+        abs(np.mean(_accuracies(arm, rate) - _accuracies("sgdm", rate)))
+        for arm, most in (("rsgdm", 6.4), ("nesterov", 6.4), ("c2", 1.6), ("c4", 1.6))
+        for rate in (0.1, 0.4, 1.6, 6.4)
+        if rate <= most
+    )
+    assert 0.3 < largest < 0.4
+    assert shows(paragraph(readme, "Test accuracy hardly"), 0.4, 1)
 
 
 def test_steps_behind():
