@@ -51,7 +51,7 @@ test-all: test
 	$(RUN) -m pytest -n auto -m 'slow and not faults'
 
 faults: $(VENV)/installed-dev
-	$(RUN) -m pytest -m faults tests/train/test_faults.py tests/train/test_parallel.py
+	$(RUN) -m pytest -m faults tests/train/study/test_faults.py tests/train/engine/test_parallel.py
 
 lint: $(VENV)/installed-dev
 	$(RUN) -m ruff check .
@@ -107,7 +107,7 @@ gpu-check: $(VENV)/installed-train,cuda$(CUDA)
 # TensorFlow is large and has its own demands: it stays out of .venv.
 test-tfds:
 	@$(MAKE) --no-print-directory VENV=.venv-tfds .venv-tfds/installed-train,test,tfds
-	.venv-tfds/bin/python -m pytest tests/train/test_tfds.py
+	.venv-tfds/bin/python -m pytest tests/train/data/test_tfds.py
 
 test-versions:
 	tools/test-versions

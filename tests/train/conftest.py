@@ -20,7 +20,7 @@ from train.study.config import Config
 from train.study.presets import PRESETS
 
 # Needs TensorFlow, which has an environment of its own: `make test-tfds`.
-collect_ignore = [] if find_spec("tensorflow_datasets") else ["test_tfds.py"]
+collect_ignore = [] if find_spec("tensorflow_datasets") else ["data/test_tfds.py"]
 
 # The same few programs are compiled by many tests, here and in child processes.
 _CACHE = Path(__file__).parents[2] / ".cache" / "jax"
@@ -127,7 +127,7 @@ def no_pictures(monkeypatch):
 
 def pytest_terminal_summary(terminalreporter):
     """Prints the table of `make faults`."""
-    from tests.train.test_faults import OUTCOMES
+    from tests.train.study.test_faults import OUTCOMES
 
     for (what, outcome), count in sorted(OUTCOMES.items()):
         terminalreporter.write_line(f"| {what} | {count} | {outcome} |")

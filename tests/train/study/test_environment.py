@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import rsgdm_optax
-from tests.train import runs
+from tests.train import outcomes
 from tests.train.commands import not_installed
 from tests.train.conftest import run_study, small
 from train.common.errors import InputError
@@ -21,7 +21,7 @@ from train.common.variables import blamed
 from train.engine import backend
 from train.runs import environment
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 LIMIT = 300  # seconds, to end a hang
 
 # Each of these changed a study's numbers, or ended it in a traceback.
@@ -75,7 +75,9 @@ def test_the_environment_changes_no_number(trained, tmp_path):
     assert "sgdm-seed0 diverged: the loss was not finite at step" in done.stderr
     assert "0 + 1 diverged" in done.stdout
     run = tmp_path / "study" / "rsgdm-seed0"
-    for mine, theirs in zip(runs.metrics(run), runs.metrics(trained / "rsgdm-seed0"), strict=True):
+    for mine, theirs in zip(
+        outcomes.metrics(run), outcomes.metrics(trained / "rsgdm-seed0"), strict=True
+    ):
         # Rounding differs where JAX divides the processor among eight devices, as in these tests.
         assert mine == pytest.approx(theirs, rel=1e-5)
     (entry,) = json.loads((run / "environment.json").read_text())

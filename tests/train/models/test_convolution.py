@@ -11,7 +11,7 @@ from jax import lax
 
 from tests.train.commands import status
 from tests.train.conftest import run_study, small
-from tests.train.runs import arrays, metrics
+from tests.train.outcomes import arrays, metrics
 from train import cifar
 from train.engine.steps import Network
 from train.models.cpu_convolution import VARIABLE, choose, compiler_options, convolution

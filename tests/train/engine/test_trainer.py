@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests.train import runs
+from tests.train import outcomes
 from tests.train.conftest import one_device, run_study, small
 from train.common.errors import InputError
 from train.data.dataset import load
@@ -91,10 +91,10 @@ def test_a_step_is_compiled_for_all_that_it_depends_on(tmp_path, monkeypatch):
 def test_another_rate_trains_with_its_own(tmp_path):
     for name, rate in (("a", 0.5), ("b", 0.125)):
         run_study(small(tmp_path / name, **ONE, learning_rate=rate))
-        lines = runs.metrics(tmp_path / name / RUN)
+        lines = outcomes.metrics(tmp_path / name / RUN)
         assert [line["alpha"] for line in lines] == [rate, rate / 2]
         assert {line["format"] for line in lines} == {3}
-    losses = [runs.metrics(tmp_path / name / RUN)[0]["train_loss"] for name in "ab"]
+    losses = [outcomes.metrics(tmp_path / name / RUN)[0]["train_loss"] for name in "ab"]
     assert losses[0] != losses[1]
 
 
@@ -112,8 +112,8 @@ def test_a_diverged_run_keeps_its_last_good_checkpoint(tmp_path, monkeypatch):
     result = _result(tmp_path)
     assert (result["status"], result["epoch"], result["step"]) == ("diverged", 3, 6)
     assert "clean_train_loss" not in result
-    assert runs.checkpoints(tmp_path / RUN) == [2]
-    assert runs.metrics(tmp_path / RUN)[-1]["test_loss"] is None
+    assert outcomes.checkpoints(tmp_path / RUN) == [2]
+    assert outcomes.metrics(tmp_path / RUN)[-1]["test_loss"] is None
 
 
 def test_a_divergence_stops_the_run_within_the_epoch(tmp_path):

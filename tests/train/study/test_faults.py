@@ -19,10 +19,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.train import runs
-from tests.train.test_checkpoints import DAMAGES
+from tests.train import outcomes
+from tests.train.runs.test_checkpoints import DAMAGES
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 EPOCHS = 8
 OPTIONS = (
     *("--preset", "demo", "--train-examples", "256", "--epochs", str(EPOCHS), "--halve-every", "2"),
@@ -88,7 +88,7 @@ def _kill_until_done(study: Path, reference: Path, moments: Iterator[float]) -> 
         if len(list(study.glob("*/result.json"))) == 2:
             break
     _finish(study)
-    runs.assert_same(study, reference)
+    outcomes.assert_same(study, reference)
     return kills
 
 
@@ -132,7 +132,7 @@ def test_kills_where_files_are_written(reference, tmp_path):
     ):
         _kill_itself(study, event, part)
     _finish(study)
-    runs.assert_same(study, reference)
+    outcomes.assert_same(study, reference)
 
 
 @pytest.mark.faults
@@ -168,7 +168,7 @@ def test_kills_while_a_file_is_written(part, reference, tmp_path):
         process.communicate()
         stop.cancel()
     _finish(study)
-    runs.assert_same(study, reference)
+    outcomes.assert_same(study, reference)
     for path in study.rglob(".epoch-*.partial"):
         pytest.fail(f"{path} is left")
     OUTCOMES[f"kill -9 when {part} appears", "as never killed, bit for bit"] += kills
@@ -189,7 +189,7 @@ def test_signals(number, status, reference, tmp_path):
             assert "the same command goes on after the last whole epoch" in said
             OUTCOMES[signal.Signals(number).name, f"exit {status}, resumed bit for bit"] += 1
     _finish(tmp_path / "study")
-    runs.assert_same(tmp_path / "study", reference)
+    outcomes.assert_same(tmp_path / "study", reference)
 
 
 @pytest.fixture(scope="module")
@@ -204,7 +204,7 @@ def killed(tmp_path_factory) -> Path:
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_damage(damage, killed, reference, tmp_path):
     """One kind of damage, to each file of the newest checkpoint in turn, then to all of them."""
-    newest = runs.checkpoints(killed / "rsgdm-seed0")[-1]
+    newest = outcomes.checkpoints(killed / "rsgdm-seed0")[-1]
     folder = Path("rsgdm-seed0", "checkpoints", f"epoch-{newest}")
     files = sorted(
         path.relative_to(killed)
@@ -217,7 +217,7 @@ def test_damage(damage, killed, reference, tmp_path):
         for path in damaged:
             DAMAGES[damage](study / path)
         said = _finish(study)
-        runs.assert_same(study, reference)
+        outcomes.assert_same(study, reference)
         assert said.count("damaged, ") == 1
         assert f"epoch-{newest}: damaged, " in said
         assert (study / folder).with_name(f"epoch-{newest}.damaged").is_dir()
@@ -253,7 +253,7 @@ def test_full_disk(size, tmpfs, reference):
     assert "No space left" in lines[0]
     tmpfs("remount,size=64m")
     _finish(study)
-    runs.assert_same(study, reference)
+    outcomes.assert_same(study, reference)
     OUTCOMES["full disk", "exit 2 in one line; with room again, bit for bit"] += 1
 
 
@@ -267,7 +267,7 @@ def test_read_only_disk(tmpfs, killed, reference):
     assert said.count("\n") == 1
     tmpfs("remount,rw")
     _finish(study)
-    runs.assert_same(study, reference)
+    outcomes.assert_same(study, reference)
     OUTCOMES["read-only disk", "exit 2 in one line; writable again, bit for bit"] += 1
 
 
@@ -280,7 +280,7 @@ def test_two_starters(reference, tmp_path):
     first, second = sorted(both, key=lambda process: process.returncode)
     line = said[both.index(second)].splitlines()[-1]
     assert re.search(rf"is being trained by process {first.pid} on \S", line)
-    runs.assert_same(study, reference)
+    outcomes.assert_same(study, reference)
     OUTCOMES["two starters at once", "the second is refused and names the first"] += 1
 
 
@@ -290,5 +290,5 @@ def test_a_dead_process_holds_no_lock(killed, tmp_path, reference):
     assert (study / ".lock").read_text().startswith("process ")
     assert str(os.getpid()) not in (study / ".lock").read_text()
     _finish(study)
-    runs.assert_same(study, reference)
+    outcomes.assert_same(study, reference)
     OUTCOMES["lock of a dead process", "does not block"] += 1

@@ -22,7 +22,7 @@ from train.report.drawing import Figure, drawn
 from train.report.pack import pack
 from train.study.presets import PRESETS
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 FIRST, ANNEALED = "docs/first-studies.md", "docs/results.md"
 MARKED = "# Title\n\n<!-- results: {} -->\nold text\n<!-- end of results -->\n\nThe end.\n"

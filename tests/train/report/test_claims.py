@@ -12,7 +12,7 @@ from scipy import stats
 
 from tests.train.documents import paragraph, shows
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 RESULTS = ROOT / "results" / "first"
 TEXT = (ROOT / "docs" / "first-studies.md").read_text(encoding="utf-8")
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.train.documents import paragraph, shows
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 RESULTS = ROOT / "results" / "annealed"
 TEXT = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
 

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from tests.train import runs
+from tests.train import outcomes
 from tests.train.conftest import run_study, small
 from train.engine.schedules import SCHEDULES, factor
 
@@ -43,7 +43,7 @@ def test_step_halves_exactly():
 def test_metrics_have_the_rate_of_each_epochs_first_step(tmp_path):
     options = {"schedule": "linear", "warmup_epochs": 1, "evaluate_every": 3, "epochs": 4}
     run_study(small(tmp_path / "study", optimizers=("rsgdm",), seeds=(0, 1), **options))
-    lines = runs.metrics(tmp_path / "study" / "rsgdm-seed0")
+    lines = outcomes.metrics(tmp_path / "study" / "rsgdm-seed0")
     rates = [0.0, 0.5, 0.5 * 2 / 3, 0.5 / 3]  # two steps an epoch: 0 and ½ in the first
     assert [line["alpha"] for line in lines] == pytest.approx(rates, rel=1e-6)
     evaluated = [line["test_accuracy"] is not None for line in lines]

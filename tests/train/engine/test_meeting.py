@@ -15,7 +15,7 @@ from tests.train.conftest import small
 from train.common.errors import InputError, LostProcessError
 from train.engine import meeting, multihost
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 LIMIT = 300  # seconds, to end a hang
 
 

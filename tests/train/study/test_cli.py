@@ -14,7 +14,7 @@ import pytest
 from tests.train.commands import not_installed, status
 from train import cifar
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 LIMIT = 300  # seconds, to end a hang
 
 

@@ -9,7 +9,7 @@ import optax
 import pytest
 
 import rsgdm_optax
-from tests.train import runs
+from tests.train import outcomes
 from tests.train.conftest import run_study, small
 from train.common.errors import InputError
 from train.engine.optimizers import Arm
@@ -107,7 +107,10 @@ def test_a_function_of_the_users_own(own_module, tmp_path):
     settings = json.loads((tmp_path / "study" / names[0] / "config.json").read_text())
     assert settings["optimizer"] == f"{own_module}:make(slow=0.5)"
     assert settings["version"] == "3.1"
-    assert [line["alpha"] for line in runs.metrics(tmp_path / "study" / names[0])] == [0.25, 0.125]
+    assert [line["alpha"] for line in outcomes.metrics(tmp_path / "study" / names[0])] == [
+        0.25,
+        0.125,
+    ]
     # Another optimizer under the same name is another study.
     for text in (f"mine={own_module}:make", f"mine={own_module}:make(slow=0.25)"):
         with pytest.raises(

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 import rsgdm_optax
-from tests.train import child, runs
+from tests.train import child, outcomes
 from tests.train.child import MUTANTS
 from tests.train.commands import finished, run, started
 from tests.train.conftest import small
@@ -51,7 +51,7 @@ def _difference(study: Path, reference: Path, without: str = "nothing", name: st
 
     Of each array that training changes, relative to its largest element; and of every figure.
     """
-    ours, theirs = runs.arrays(study / name), runs.arrays(reference / name)
+    ours, theirs = outcomes.arrays(study / name), outcomes.arrays(reference / name)
     assert ours.keys() == theirs.keys()
     found = [0.0]
     for key, array in ours.items():
@@ -61,7 +61,7 @@ def _difference(study: Path, reference: Path, without: str = "nothing", name: st
             found.append(0.0 if np.array_equal(array, theirs[key]) else math.inf)
         elif scale > 0 and not key.startswith(without):
             found.append(float(np.abs(array - theirs[key]).max() / scale))
-    lines = zip(runs.metrics(study / name), runs.metrics(reference / name), strict=True)
+    lines = zip(outcomes.metrics(study / name), outcomes.metrics(reference / name), strict=True)
     results = [json.loads((s / name / "result.json").read_text()) for s in (study, reference)]
     for mine, others in (*lines, tuple(results)):
         assert mine.keys() == others.keys()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.train import runs
+from tests.train import outcomes
 from tests.train.commands import LIMIT, ROOT, finished, run, started, status
 from train import cifar
 from train.study.cli import parse
@@ -79,7 +79,7 @@ def test_a_killed_workers_run_is_taken_over(reference, tmp_path):
         (done,) = finished(process)
     assert done.returncode == 0, done.stderr
     assert len(json.loads((study / name / "environment.json").read_text())) == 2
-    runs.assert_same(study, reference)
+    outcomes.assert_same(study, reference)
 
 
 def _wait_for_the_end(processes: Iterable[int]) -> None:
@@ -116,7 +116,7 @@ def test_signals_stop_all_workers_and_the_same_command_goes_on(number, code, ref
     assert seconds < 60  # it takes two or three; a limit that no busy machine breaks
     done = run(*words)
     assert done.returncode == 0, done.stderr
-    runs.assert_same(study, reference)
+    outcomes.assert_same(study, reference)
 
 
 @pytest.mark.slow
@@ -156,7 +156,7 @@ def test_a_cluster_that_exists_and_loses_a_worker(reference, tmp_path):
     assert len(json.loads((study / name / "environment.json").read_text())) == 2
     # Its workers have all cores: their numbers differ from the reference's in rounding.
     for path in reference.glob("*-seed*"):
-        assert len(runs.metrics(study / path.name)) == len(runs.metrics(path))
+        assert len(outcomes.metrics(study / path.name)) == len(outcomes.metrics(path))
 
 
 BAD = {

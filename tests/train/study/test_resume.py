@@ -10,9 +10,9 @@ import jax
 import orbax.checkpoint as ocp
 import pytest
 
-from tests.train import runs
+from tests.train import outcomes
 from tests.train.conftest import run_study, small
-from tests.train.test_checkpoints import write_sums
+from tests.train.runs.test_checkpoints import write_sums
 from train.common.errors import InputError
 from train.engine.epochs import Trainer
 from train.runs.lock import locked
@@ -72,7 +72,7 @@ def test_a_stopped_run_ends_as_one_never_stopped(epochs, reference, tmp_path, ca
     _stop_after(config, epochs)
     capsys.readouterr()
     run_study(config)
-    runs.assert_same(tmp_path / "study", reference)
+    outcomes.assert_same(tmp_path / "study", reference)
     said = capsys.readouterr().err
     if epochs > 1:
         assert f"rsgdm-seed0 goes on after epoch {epochs - 1}\n" in said
@@ -87,7 +87,7 @@ def test_stopped_twice(reference, tmp_path):
     for epochs in (2, 1, 2):
         _stop_after(config, epochs)
     run_study(config)
-    runs.assert_same(tmp_path / "study", reference)
+    outcomes.assert_same(tmp_path / "study", reference)
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_metrics_are_mended(damage, unfinished, reference):
     path = unfinished / "rsgdm-seed0" / "metrics.jsonl"
     path.write_text(damage(path.read_text()))
     run_study(_config(unfinished))
-    runs.assert_same(unfinished, reference)
+    outcomes.assert_same(unfinished, reference)
 
 
 def test_checkpoints_kept(tmp_path):
@@ -113,20 +113,20 @@ def test_checkpoints_kept(tmp_path):
 
     def looking(_run, _metrics):
         folder = tmp_path / "study" / "rsgdm-seed0" / "checkpoints"
-        kept.append(runs.checkpoints(folder.parent) if folder.exists() else [])
+        kept.append(outcomes.checkpoints(folder.parent) if folder.exists() else [])
 
     run_study(_config(tmp_path / "study"), after_epoch=looking)
     assert kept == [[], [1], [1, 2], [1, 2, 3], [2, 3, 4]]
-    assert runs.checkpoints(tmp_path / "study" / "rsgdm-seed0") == [5]
+    assert outcomes.checkpoints(tmp_path / "study" / "rsgdm-seed0") == [5]
 
 
 def test_a_checkpoint_every_other_epoch(reference, tmp_path, capsys):
     config = _config(tmp_path / "study", checkpoint_every=2)
     _stop_after(config, 4)
-    assert runs.checkpoints(tmp_path / "study" / "rsgdm-seed0") == [2]
+    assert outcomes.checkpoints(tmp_path / "study" / "rsgdm-seed0") == [2]
     run_study(config)
     assert "goes on after epoch 2\n" in capsys.readouterr().err
-    runs.assert_same(tmp_path / "study", reference)
+    outcomes.assert_same(tmp_path / "study", reference)
 
 
 def test_the_step_is_compiled_once_when_a_run_goes_on(unfinished, monkeypatch, caplog):
@@ -147,7 +147,7 @@ def test_no_whole_checkpoint(unfinished, reference, capsys):
     said = capsys.readouterr().err
     assert said.count("damaged, metrics.json has another checksum; renamed epoch-") == 3
     assert "rsgdm-seed0 starts over: it has no whole checkpoint" in said
-    runs.assert_same(unfinished, reference)
+    outcomes.assert_same(unfinished, reference)
     left = (path.name for path in (unfinished / "rsgdm-seed0" / "checkpoints").iterdir())
     assert sorted(left) == ["epoch-2.damaged", "epoch-3.damaged", "epoch-4.damaged", "epoch-5"]
 
@@ -167,7 +167,7 @@ def test_a_checkpoint_that_cannot_be_read_ends_the_study(unfinished, reference, 
             run_study(_config(unfinished))
     assert content() == before
     run_study(_config(unfinished))
-    runs.assert_same(unfinished, reference)
+    outcomes.assert_same(unfinished, reference)
 
 
 def test_a_checkpoint_of_the_first_format(unfinished, reference):
@@ -179,7 +179,7 @@ def test_a_checkpoint_of_the_first_format(unfinished, reference):
     (path / "metrics.json").write_text(json.dumps(epochs))
     write_sums(path)
     run_study(_config(unfinished))
-    runs.assert_same(unfinished, reference)
+    outcomes.assert_same(unfinished, reference)
 
 
 def test_a_checkpoint_that_cannot_be_written(unfinished, reference, monkeypatch):
@@ -193,9 +193,9 @@ def test_a_checkpoint_that_cannot_be_written(unfinished, reference, monkeypatch)
         ) as error:
             run_study(_config(unfinished))
     assert "\n" not in str(error.value)
-    assert runs.checkpoints(unfinished / "rsgdm-seed0") == [2, 3, 4]
+    assert outcomes.checkpoints(unfinished / "rsgdm-seed0") == [2, 3, 4]
     run_study(_config(unfinished))
-    runs.assert_same(unfinished, reference)
+    outcomes.assert_same(unfinished, reference)
 
 
 # --- Company.

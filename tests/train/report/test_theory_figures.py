@@ -8,7 +8,7 @@ import pytest
 from tests.train.documents import same_drawing, shown_by
 from train.report.drawing import drawing, drawn
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 sys.path.insert(0, str(ROOT / "tools"))
 import theory_figures  # noqa: E402
 

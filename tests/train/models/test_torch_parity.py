@@ -20,7 +20,7 @@ from train.engine.steps import Network
 from train.models.cpu_convolution import compiler_options, convolution
 from train.models.resnet import MODELS, BatchNorm
 
-GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "torch_resnet.json").read_text())
+GOLDEN = json.loads((Path(__file__).parents[2] / "golden" / "torch_resnet.json").read_text())
 
 
 def _layers(model):

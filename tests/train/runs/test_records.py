@@ -176,7 +176,7 @@ for _ in range(2):
 @pytest.mark.slow
 def test_two_reports_at_once(study):
     words = [sys.executable, "-c", REPORTS, str(study)]
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[3]
     processes = [subprocess.Popen(words, cwd=root, stdin=subprocess.PIPE) for _ in range(2)]
     try:
         for process in processes:

@@ -15,7 +15,7 @@ from tests.train.documents import same_drawing
 from train.report.drawing import drawing, drawn, render
 from train.report.figures import draw_curves, write_figures
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 CURVES = {"sgdm": [[0.5, 0.25, 0.125], [0.5, 0.75, 0.25]], "rsgdm": [[1.0, 0.5, 0.5]]}
 
 

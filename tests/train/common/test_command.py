@@ -14,7 +14,7 @@ from rich.console import Console
 from train.common import entrypoint, signals
 from train.common.errors import InputError, LostProcessError
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 EXPERIMENTS = ("bias_variance", "collectives", "gpu_check", "nesterov_distance")
 PROGRAMS = ("report", *(f"experiments/{name}" for name in EXPERIMENTS))
 LIMIT = 120  # seconds, to end a hang
