@@ -45,6 +45,9 @@ LEADS = {
     "At α = 0.1 c = 4 leads": [(RATES, "c4", "rsgdm", 0.1)],
     "of loss at the end": [(RATES, "nesterov", "rsgdm", 0.1)],
     "Each at its own best rate": [(BEST, arm, "sgdm", None) for arm in ("rsgdm", "nesterov")],
+    "future work, is ahead of": [
+        ("digits/adam", "rsadam", other, None) for other in ("adam", "nadam")
+    ],
     "misses its margin by a": [(RATES, "rsgdm", "nesterov", 0.1)],
     "So the gap between": [(BEST, arm, "sgdm", None) for arm in ("rsgdm", "nesterov")],
 }
@@ -80,6 +83,14 @@ def test_steps_behind():
         fall = (first - second) / other["metrics"]["step"][0]
         steps.append((one["metrics"]["train_loss"][0] - first) / fall)
     assert shows(paragraph(TEXT, "steps after epoch 1"), np.mean(steps), 2)
+
+
+def test_rsadam_and_nadam_at_one_rate():
+    losses = [_losses("tuning/digits_adam", arm, 0.002) for arm in ("nadam", "rsadam")]
+    leads = np.log(losses[0] / losses[1])
+    text = paragraph(TEXT, "In the tuning, at equal rates")
+    for value in (leads.mean(), leads.std(ddof=1)):
+        assert shows(text, value, 3), f"no {value} in: {text}"
 
 
 def test_the_pilot():

@@ -107,7 +107,7 @@ def other_decays(data: DataSet, _margin: float) -> Answer | None:
 
 
 def lost_gradient(data: DataSet, _margin: float) -> Answer | None:
-    """Rsgdm is behind nesterov at first at low α, by the lost gradient, and equal at the end."""
+    """At low α rsgdm is behind nesterov at first, by the lost gradient, and equal at the end."""
     rates = data.rates("rsgdm", "nesterov")
     if not rates:
         return None
@@ -138,7 +138,7 @@ def best_rates(data: DataSet, margin: float) -> Answer | None:
 
 
 def adam(data: DataSet, margin: float) -> Answer | None:
-    """Rsadam at its own best rate is equal to nadam, and not behind adam."""
+    """At its own best rate rsadam is equal to nadam, and not behind adam."""
     others = ("adam", "nadam")
     if not data.has(*map(Cell, ("rsadam", *others)), study="adam"):
         return None
