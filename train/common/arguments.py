@@ -1,6 +1,8 @@
 """What the command lines of all programs share."""
 
 import argparse
+import os
+from pathlib import Path
 from typing import NoReturn
 
 from train.common.errors import InputError
@@ -11,6 +13,14 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise InputError(f"{message}; see --help")
+
+
+def path(text: str) -> Path:
+    """The path that an option gives: the shell leaves the ~ of --output=~/report to the program."""
+    found = os.path.expanduser(text)  # noqa: PTH111  # Path's own fails without a home
+    if found.startswith("~"):
+        raise argparse.ArgumentTypeError(f"{text!r}: there is no such home folder; name it in full")
+    return Path(found)
 
 
 def number(name: str, text: str) -> float:

@@ -9,7 +9,7 @@ packed, from another machine or another day.
 from collections.abc import Sequence
 from pathlib import Path
 
-from train.common.arguments import Parser
+from train.common.arguments import Parser, path
 from train.common.errors import InputError
 from train.report.merge import merge
 from train.runs import packed
@@ -55,9 +55,9 @@ def main() -> int:
         allow_abbrev=False,
     )
     parser.add_argument(
-        "study", metavar="STUDY", type=Path, nargs="+", help="folder that training wrote, or packed"
+        "study", metavar="STUDY", type=path, nargs="+", help="folder that training wrote, or packed"
     )
-    parser.add_argument("file", metavar="FILE", type=Path, help="new file, in JSON")
+    parser.add_argument("file", metavar="FILE", type=path, help="new file, in JSON")
     given = parser.parse_args()
     count = pack(given.study, given.file)
     print(f"{given.file}: {count} runs of {', '.join(map(str, given.study))}")

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from train.common.arguments import Parser, number
+from train.common.arguments import Parser, number, path
 from train.common.errors import InputError
 from train.report.csv_scores import CsvScores
 from train.report.merge import Merged, merge
@@ -169,13 +169,13 @@ def _parser() -> Parser:
         "studies",
         metavar="STUDY|FILE.csv",
         nargs="+",
-        type=Path,
+        type=path,
         help="folder that training wrote, or the file that it was packed into; or scores",
     )
     parser.add_argument(
         "--output",
         metavar="FOLDER",
-        type=Path,
+        type=path,
         help="needed for several studies or a packed one (default: STUDY/report, or FILE-report)",
     )
     parser.add_argument(

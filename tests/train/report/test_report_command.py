@@ -37,6 +37,18 @@ def test_report_on_something_else(tmp_path, capsys, monkeypatch):
         assert err.count("\n") == 1
 
 
+def test_a_tilde_that_the_shell_leaves(study, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    (tmp_path / "home").mkdir()
+    before = sorted(tmp_path.iterdir())
+    assert status(report, [study, "--output=~/mine"], monkeypatch) == 0
+    assert (tmp_path / "home" / "mine" / "table.md").is_file()
+    assert status(report, [study, "--output=~nobody-here/mine"], monkeypatch) == 2
+    assert "'~nobody-here/mine': there is no such home folder" in capsys.readouterr().err
+    assert sorted(tmp_path.iterdir()) == before
+
+
 @pytest.mark.parametrize(
     ("options", "why"),
     [
