@@ -29,6 +29,7 @@ def validation_loss(trial):
         seeds=(100, 101),
         epochs=2,
         validation_examples=300,
+        workers=None,  # in this process: workers need `if __name__ == "__main__":`
         output=str(output),
     )
     run_study(study)

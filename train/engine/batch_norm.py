@@ -63,7 +63,7 @@ class Reestimation:
         self._batches = min(examples // batch_size, MOST_BATCHES)
         step = StatisticsStep(network, batch_size, self._batches, parallel)
         self._add = parallel.compile(step, donate=(1,))
-        shapes = jax.eval_shape(network.init, jax.random.key(0))[1]
+        shapes = jax.eval_shape(lambda: network.init(jax.random.key(0)))[1]
         zeros = functools.partial(jax.tree.map, lambda x: jnp.zeros(x.shape, x.dtype), shapes)
         self._zeros = jax.jit(zeros, out_shardings=parallel.replicated)
 
