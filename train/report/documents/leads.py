@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from train.report.documents.results import Study
-from train.report.statistics import Difference, SignFlips, holm, paired_differences
+from train.report.statistics import LEVEL, Difference, SignFlips, holm, paired_differences
 from train.runs.store import Run
 
 
@@ -58,7 +58,7 @@ class Tested:
 
     def is_within(self, margin: float) -> bool:
         """Whether two one-sided tests, not adjusted, show it to be within ±margin."""
-        return _tests(self.pairs).p_equivalent(margin) <= self.difference.level
+        return _tests(self.pairs).p_equivalent(margin) <= LEVEL
 
     def is_outside(self, margin: float) -> bool:
         """Whether its whole interval is beyond the margin."""

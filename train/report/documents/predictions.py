@@ -112,8 +112,7 @@ def lost_gradient(data: DataSet, _margin: float) -> Answer | None:
     if not rates:
         return None
     one, other = Cell("rsgdm", min(rates)), Cell("nesterov", min(rates))
-    (first,) = family([data.steps_behind(one, other)])
-    (last,) = family([data.leads(one, other)])
+    first, last = family([data.steps_behind(one, other), data.leads(one, other)])
     steps = first.difference.mean or 0.0
     return Answer(
         [first, last],
@@ -127,11 +126,15 @@ def best_rates(data: DataSet, margin: float) -> Answer | None:
     arms = ("rsgdm", "nesterov")
     if not data.has(*map(Cell, ("sgdm", *arms)), study="best"):
         return None
-    leads = family([data.leads(Cell(arm), Cell("sgdm"), "best") for arm in arms])
-    points = family([data.accuracies(Cell(arm), Cell("sgdm"), "best") for arm in arms])
-    lead, accuracy = leads[0], points[0]
+    rows = family(
+        [
+            *(data.leads(Cell(arm), Cell("sgdm"), "best") for arm in arms),
+            *(data.accuracies(Cell(arm), Cell("sgdm"), "best") for arm in arms),
+        ]
+    )
+    lead, _, accuracy, _ = rows
     return Answer(
-        [*leads, *points],
+        rows,
         _is_not_behind(lead) and accuracy.is_within(margin),
         lead.is_below or accuracy.is_outside(margin),
     )
@@ -142,15 +145,20 @@ def adam(data: DataSet, margin: float) -> Answer | None:
     others = ("adam", "nadam")
     if not data.has(*map(Cell, ("rsadam", *others)), study="adam"):
         return None
-    leads = family([data.leads(Cell("rsadam"), Cell(arm), "adam") for arm in others])
-    points = family([data.accuracies(Cell("rsadam"), Cell(arm), "adam") for arm in others])
+    rows = family(
+        [
+            *(data.leads(Cell("rsadam"), Cell(arm), "adam") for arm in others),
+            *(data.accuracies(Cell("rsadam"), Cell(arm), "adam") for arm in others),
+        ]
+    )
+    to_adam, to_nadam, points, points_to_nadam = rows
     return Answer(
-        [*leads, *points],
-        _is_not_behind(leads[0])
-        and not points[0].is_below
-        and leads[1].is_within(MARGIN)
-        and points[1].is_within(margin),
-        leads[0].is_below or points[0].is_below,
+        rows,
+        _is_not_behind(to_adam)
+        and not points.is_below
+        and to_nadam.is_within(MARGIN)
+        and points_to_nadam.is_within(margin),
+        to_adam.is_below or points.is_below,
     )
 
 
