@@ -82,6 +82,13 @@ def test_a_family_is_judged_as_one():
     assert not far.is_below
 
 
+def test_a_run_that_diverged_counts_as_behind():
+    leads = {seed: 1 + seed / 10 for seed in range(8)}
+    whole, broken = (family([Pairs("", leads, diverged)])[0] for diverged in (0, 1))
+    assert whole.is_above
+    assert not broken.is_above
+
+
 def _verdict(prediction, data):
     answer = prediction(data, 0.3)
     return None if answer is None else answer.verdict
@@ -159,6 +166,30 @@ def test_best_rates(accuracy, lead, verdict, tmp_path):
     folder = _study(tmp_path / "best", cells, accuracy={"rsgdm": accuracy})
     data = DataSet({"best": Study(folder)})
     assert _verdict(predictions.best_rates, data) == verdict
+
+
+def test_best_rates_whose_accuracies_scatter(tmp_path):
+    """Points of −2 to 2, so that no margin of 0.3 can be shown."""
+    _study(tmp_path / "best", {("sgdm", 1.6): 0.0, ("nesterov", 1.6): -0.1})
+    for seed in SEEDS:
+        accuracy = 0.9 + (-1) ** seed * 0.02
+        loss = math.exp(-0.1 + (seed % 3 - 1) / 1000)
+        write_run(
+            tmp_path / "best", "rsgdm", seed, accuracy, train_loss=2 * loss, learning_rate=0.8
+        )
+    data = DataSet({"best": Study(tmp_path / "best")})
+    assert _verdict(predictions.best_rates, data) == "undecided"
+
+
+@pytest.mark.parametrize(
+    ("rsadam", "nadam", "verdict"),
+    [(-0.1, -0.1, "holds"), (-0.1, 0.2, "undecided"), (0.1, 0.1, "refuted")],
+)
+def test_adam(rsadam, nadam, verdict, tmp_path):
+    cells = {("adam", 0.01): 0.0, ("rsadam", 0.01): rsadam, ("nadam", 0.01): nadam}
+    data = _data_set(tmp_path, adam=cells)
+    assert _verdict(predictions.adam, data) == verdict
+    assert _verdict(predictions.best_rates, data) is None
 
 
 def test_the_lost_gradient_in_steps(tmp_path):
