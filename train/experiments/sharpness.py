@@ -4,9 +4,8 @@ python train/experiments/sharpness.py --preset demo --learning-rate 1.6 --optimi
     --seeds 5 --output runs/sharpness
 
 The loss is the mean over up to `BATCHES` training batches, without augmentation and without weight
-decay, each batch with its own BatchNorm statistics, as training sees it. Power iteration on
-Hessian-vector products: v ← H v / ‖H v‖ from a random v, until vᵀH v changes by less than
-`TOLERANCE` of itself. It finds the eigenvalue of largest magnitude, with its sign.
+decay, each batch with its own BatchNorm statistics, as training sees it. ARPACK's Lanczos method
+finds the eigenvalue from Hessian-vector products, to `TOLERANCE` of itself.
 
 On a quadratic, SGDM is stable up to α·λ = 2(1+β)/(1−β), RSGDM with c = β up to 2.8 times less at
 β = 0.9 (docs/linear-momentum.md). Whether networks that were trained at one rate differ so is what
@@ -22,12 +21,16 @@ if __name__ == "__main__":  # this checkout's packages come before others of the
 
     start(__file__)
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
+from jax.flatten_util import ravel_pytree
+from scipy.sparse.linalg import LinearOperator, eigsh
 
 from train.engine.recipe import make_network
 from train.engine.steps import Examples, epoch_order, normalise
@@ -36,105 +39,125 @@ from train.runs.measurements import SHARPNESS, Numbers
 
 BATCHES = 16
 TOLERANCE = 1e-4
-MOST_ITERATIONS = 500
+
+
+class Batch(NamedTuple):
+    """Examples as the network takes them."""
+
+    images: jax.Array
+    labels: jax.Array
 
 
 class Eigenvalue(NamedTuple):
-    """What power iteration found."""
+    """What the Lanczos method found."""
 
-    value: jax.Array
-    iterations: jax.Array
+    value: float
+    products: int
 
 
 def largest_eigenvalue(product: Callable[[Any], Any], start: Any) -> Eigenvalue:
-    """The eigenvalue of largest magnitude of a symmetric linear map, by power iteration.
+    """The largest eigenvalue of a symmetric linear map, however large its negative ones are.
 
     Args:
-      product: the map, from a tree of arrays to one like it.
+      product: the map, from a tree of float32 arrays to one like it.
       start: a tree that is not orthogonal to the eigenvector, such as a random one.
 
     Returns:
-      vᵀHv of the last unit vector v, and how many products it took: `MOST_ITERATIONS` if it had
-      not settled.
+      The eigenvalue, and how many products it took.
+
+    Raises:
+      scipy.sparse.linalg.ArpackNoConvergence: if it is not found in ten products a dimension.
 
     Example:
-      >>> matrix = jnp.diag(jnp.array([3.0, 1.0]))
-      >>> found = largest_eigenvalue(lambda v: matrix @ v, jnp.array([1.0, 1.0]))
-      >>> round(float(found.value), 3)
+      >>> matrix = jnp.diag(jnp.array([3.0, -4.0, 1.0]))
+      >>> found = largest_eigenvalue(lambda v: matrix @ v, jnp.array([1.0, 1.0, 1.0]))
+      >>> round(found.value, 3)
       3.0
     """
+    first, tree = ravel_pytree(start)
+    products = 0
 
-    def unit(tree: Any) -> Any:
-        return optax.tree.scale(1 / optax.tree.norm(tree), tree)
+    def counted(vector: np.ndarray) -> np.ndarray:
+        nonlocal products
+        products += 1
+        image, _ = ravel_pytree(product(tree(jnp.asarray(vector, jnp.float32))))
+        return np.asarray(image, np.float64)
 
-    def is_unsettled(carry: tuple[Any, jax.Array, jax.Array, jax.Array]) -> jax.Array:
-        _, now, before, count = carry
-        return (jnp.abs(now - before) > TOLERANCE * jnp.abs(now)) & (count < MOST_ITERATIONS)
-
-    def iterate(
-        carry: tuple[Any, jax.Array, jax.Array, jax.Array],
-    ) -> tuple[Any, jax.Array, jax.Array, jax.Array]:
-        vector, now, _, count = carry
-        image = product(vector)
-        return unit(image), optax.tree.vdot(vector, image), now, count + 1
-
-    first = (unit(start), jnp.float32(0), jnp.float32(jnp.inf), jnp.int32(0))
-    _, value, _, count = jax.lax.while_loop(is_unsettled, iterate, first)
-    return Eigenvalue(value, count)
+    # In float64: the vectors stay orthogonal, whatever digits the products have.
+    operator = LinearOperator((first.size, first.size), matvec=counted, dtype=np.float64)
+    (value,) = eigsh(
+        operator,
+        k=1,
+        which="LA",
+        v0=np.asarray(first, np.float64),
+        tol=TOLERANCE,
+        return_eigenvectors=False,
+    )
+    return Eigenvalue(float(value), products)
 
 
 def sharpness(subject: Subject) -> Callable[[int], Numbers]:
     """λ_max after one training after the other."""
     trainer = subject.trainer
-    loss = jax.jit(_loss(subject))
+    batch_loss, batches = _loss(subject)
+    loss = _mean_over(batches, jax.jit(batch_loss))
 
     @jax.jit
-    def measured(params: Any, key: jax.Array) -> Eigenvalue:
-        def product(vector: Any) -> Any:
-            return jax.jvp(jax.grad(loss), (params,), (vector,))[1]
+    def hessian_product(batch: Batch, params: Any, vector: Any) -> Any:
+        gradient = jax.grad(functools.partial(batch_loss, batch))
+        return jax.jvp(gradient, (params,), (vector,))[1]
 
-        return largest_eigenvalue(product, optax.tree.random_like(key, params))
+    product = _mean_over(batches, hessian_product)
 
     def measure(seed: int) -> Numbers:
         seeded = subject.seeded(seed)
         *_, last = trainer.epochs(seeded, trainer.start(seeded), 0)
         if last.bad_step is not None:
             return {"status": "diverged", "eigenvalue": None}
+        params = last.state.params
         key = jax.random.fold_in(trainer.keys(seed).parameters, 1)
-        found = measured(last.state.params, key)
+        start = optax.tree.random_like(key, params)
+        found = largest_eigenvalue(functools.partial(product, params), start)
         return {
             "status": "done",
             "eigenvalue": significant(found.value),
-            "iterations": int(found.iterations),
-            "loss": significant(loss(last.state.params)),
+            "products": found.products,
+            "loss": significant(loss(params)),
         }
 
     return measure
 
 
-def _loss(subject: Subject) -> Callable[[Any], jax.Array]:
-    """The mean loss over the same batches for every run, as a function of the parameters."""
+def _loss(subject: Subject) -> tuple[Callable[[Batch, Any], jax.Array], list[Batch]]:
+    """The mean loss of a batch as a function of the parameters, and the same batches for all."""
     run, dataset = subject.run, subject.dataset
     # XLA's own convolution: the fast one has no forward-mode derivative.
     network = make_network(dataset, run.model, run.dtype, None)
-    examples = jax.device_put(Examples.of(dataset.train, dataset, 1))
+    examples = jax.device_put(Examples.of(dataset, dataset.train, batch=1))
     keys = subject.trainer.keys(0)
-    batches = min(len(dataset.train) // run.batch_size, BATCHES)
-    order = epoch_order(keys, jnp.int32(0), len(dataset.train))[: batches * run.batch_size]
+    count = min(len(dataset.train) // run.batch_size, BATCHES)
+    order = epoch_order(keys, jnp.int32(0), len(dataset.train))[: count * run.batch_size]
     _, batch_stats = network.init(keys.parameters)  # a batch in training mode does not use them
 
-    def of_batch(params: Any, indices: jax.Array) -> jax.Array:
-        images = normalise(examples.images[indices], examples)
-        logits, _ = network.apply(params, batch_stats, images, training=True)
-        labels = examples.labels[indices]
-        losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+    def loss(batch: Batch, params: Any) -> jax.Array:
+        logits, _ = network.apply(params, batch_stats, batch.images, training=True)
+        losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch.labels)
         return jnp.mean(losses)
 
-    def loss(params: Any) -> jax.Array:
-        each = jax.lax.map(lambda indices: of_batch(params, indices), order.reshape(batches, -1))
-        return jnp.mean(each)
+    return loss, [
+        Batch(normalise(examples.images[indices], examples), examples.labels[indices])
+        for indices in order.reshape(count, -1)
+    ]
 
-    return loss
+
+def _mean_over(batches: Sequence[Batch], function: Callable[..., Any]) -> Callable[..., Any]:
+    """The mean of `function(batch, *arguments)`. A loop inside of XLA would use one core."""
+
+    def mean(*arguments: Any) -> Any:
+        total = functools.reduce(optax.tree.add, (function(batch, *arguments) for batch in batches))
+        return optax.tree.scale(1 / len(batches), total)
+
+    return mean
 
 
 def main() -> int:
