@@ -1,7 +1,6 @@
 """What a run costs, counted in its programs before they are compiled."""
 
 import dataclasses
-from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -34,13 +33,13 @@ class Cost:
     data_bytes: int
 
 
-def cost(recipe: Recipe, network: Network, examples: Mapping[str, Examples]) -> Cost:
+def cost(recipe: Recipe, network: Network, examples: Examples) -> Cost:
     """What a run costs; nothing is compiled or run.
 
     Args:
       recipe: the run on its data.
       network: its network.
-      examples: those to train on and those to evaluate on, by the split's name.
+      examples: those to train on and those to evaluate on.
     """
     keys, sums = jax.eval_shape(Keys.of_seed, recipe.run.seed), jax.eval_shape(Sums.zero)
     alpha = jnp.float32(recipe.alpha)
@@ -51,9 +50,9 @@ def cost(recipe: Recipe, network: Network, examples: Mapping[str, Examples]) -> 
     order = jax.eval_shape(lambda keys: epoch_order(keys, jnp.int32(0), count), keys)
     # Of the whole batch, however it is divided.
     step = recipe.train_step(network)
-    train = jax.jit(step).lower(state, sums, examples["train"], order, keys, alpha)
+    train = jax.jit(step).lower(state, sums, examples, order, keys, alpha)
     evaluate = jax.jit(EvaluationStep(network)).lower(
-        params, batch_stats, sums, examples["evaluation"], np.int32(0)
+        params, batch_stats, sums, examples, np.int32(0)
     )
     return Cost(
         steps=recipe.steps,

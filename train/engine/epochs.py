@@ -104,10 +104,13 @@ class Trainer:
         # devices; the wait is for the look before.
         self._look_every = LOOK_EVERY if self._is_alone else LOOK_EVERY // 2
         self._evaluation_batch = -(-EVALUATION_BATCH // len(devices)) * len(devices)
-        self._examples = {
-            name: self._parallel.put(Examples.of(split, dataset, self._evaluation_batch))
-            for name, split in (("train", dataset.train), ("evaluation", dataset.evaluation))
-        }
+        # In one array, so that a program compiled for one split serves the other.
+        splits = dataset.train, dataset.evaluation
+        examples = Examples.of(dataset, *splits, batch=self._evaluation_batch)
+        self._examples = self._parallel.put(examples)
+        starts = range(0, len(examples.labels), self._evaluation_batch)
+        count = -(-len(dataset.train) // self._evaluation_batch)
+        self._starts = {"train": starts[:count], "evaluation": starts[count:]}
         # Everything is committed to the devices, as what a checkpoint brings back is: JAX
         # compiles anew for an array that is not.
         self._jit = functools.partial(jax.jit, out_shardings=self._parallel.replicated)
@@ -117,6 +120,7 @@ class Trainer:
         self._models: dict[tuple[str, str], _Model] = {}
         self._programs: dict[RunConfig, _Programs] = {}
         self._statistics: dict[tuple[str, str, int], Reestimation] = {}
+        self._latest: tuple[RunConfig, Any, Any] | None = None  # run, weights, their statistics
 
     # --- Runs.
 
@@ -162,7 +166,7 @@ class Trainer:
             order = epoch_order(keys, epoch, len(self._dataset.train))
             return step(state, Sums.zero(), examples, order, keys, jnp.float32(1))[0]
 
-        return lambda state, keys: one_step(state, keys, self._examples["train"])
+        return lambda state, keys: one_step(state, keys, self._examples)
 
     def evaluate(
         self, run: RunConfig, state: TrainState, split: str, batch_norm: str | None = None
@@ -178,10 +182,10 @@ class Trainer:
         batch_stats = state.batch_stats
         if (batch_norm or run.batch_norm) == "reestimated":
             batch_stats = self._reestimated(run, state)
-        evaluate, examples, sums = self._model(run).evaluate, self._examples[split], self._zero()
-        for step, start in enumerate(range(0, len(examples.labels), self._evaluation_batch), 1):
+        evaluate, sums = self._model(run).evaluate, self._zero()
+        for step, start in enumerate(self._starts[split], 1):
             position = np.int32(start)
-            sums = evaluate(state.params, batch_stats, sums, examples, position)
+            sums = evaluate(state.params, batch_stats, sums, self._examples, position)
             self._throttle(sums, step)
         return Figures(*sums.averages())
 
@@ -194,7 +198,7 @@ class Trainer:
         jax.block_until_ready((state, sums, order))
         start = time.perf_counter()
         for step in range(1, steps + 1):
-            state, sums = programs.train(state, sums, self._examples["train"], order, keys, alpha)
+            state, sums = programs.train(state, sums, self._examples, order, keys, alpha)
             self._throttle(sums, step)
         jax.block_until_ready((state, sums))
         return (time.perf_counter() - start) / steps
@@ -240,13 +244,19 @@ class Trainer:
 
     def _reestimated(self, run: RunConfig, state: TrainState) -> Any:
         """BatchNorm's statistics at the state's weights: see train/engine/batch_norm.py."""
-        examples, count = self._examples["train"], len(self._dataset.train)
+        if self._latest is not None:
+            latest_run, params, statistics = self._latest
+            if latest_run == run and params is state.params:
+                return statistics  # the end of a run asks for its last epoch's again
+        examples, count = self._examples, len(self._dataset.train)
         key = run.model, run.dtype, run.batch_size
         if key not in self._statistics:
             network = self._model(run).network
             self._statistics[key] = Reestimation(network, run.batch_size, count, self._parallel)
         order = self._order(self.keys(0), 0, count)  # the same for all runs
-        return self._statistics[key](state.params, examples, order, self._throttle)
+        statistics = self._statistics[key](state.params, examples, order, self._throttle)
+        self._latest = run, state.params, statistics
+        return statistics
 
     # --- An epoch.
 
@@ -259,7 +269,7 @@ class Trainer:
         seen: jax.Array | None = None
         for position in range(1, recipe.steps_per_epoch + 1):
             self._between_steps()
-            state, sums = programs.train(state, sums, self._examples["train"], order, keys, alpha)
+            state, sums = programs.train(state, sums, self._examples, order, keys, alpha)
             if position % self._look_every == 0:
                 # A loss that is not finite is seen some steps late.
                 if seen is not None and self._should_read(seen) and int(seen) != NO_STEP:

@@ -1,6 +1,7 @@
 """The training and the evaluation step: pure functions from state and batch to state and sums."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple
 
@@ -66,13 +67,17 @@ class Examples(NamedTuple):
     std: jax.Array
 
     @classmethod
-    def of(cls, split: Split, dataset: Dataset, batch: int = EVALUATION_BATCH) -> "Examples":
-        """A split, padded to a multiple of the evaluation batch; on the host."""
-        padding = -len(split) % batch
-        images = np.pad(split.images, ((0, padding), (0, 0), (0, 0), (0, 0)))
-        labels = np.pad(split.labels, (0, padding), constant_values=-1)
-        arrays: tuple[Any, ...] = (images, labels, dataset.mean, dataset.std)
-        return cls(*arrays)
+    def of(cls, dataset: Dataset, *splits: Split, batch: int = EVALUATION_BATCH) -> "Examples":
+        """Splits one after the other, each padded to a multiple of a batch; on the host."""
+        images: list[np.ndarray] = []
+        labels: list[np.ndarray] = []
+        for split in splits:
+            padding = -len(split) % batch
+            images.append(np.pad(split.images, ((0, padding), (0, 0), (0, 0), (0, 0))))
+            labels.append(np.pad(split.labels, (0, padding), constant_values=-1))
+        joined: tuple[Any, ...] = (np.concatenate(images), np.concatenate(labels))
+        colors: tuple[Any, ...] = (dataset.mean, dataset.std)
+        return cls(*joined, *colors)
 
 
 class Keys(NamedTuple):
@@ -99,6 +104,10 @@ class Network:
     dtype: jnp.dtype | None = None
     convolution: Callable[..., jax.Array] | None = None
 
+    @functools.cached_property
+    def _graph(self) -> Any:  # kept: every program that is traced needs it
+        return nnx.graphdef(nnx.eval_shape(lambda: self.make(nnx.Rngs(0))))
+
     def init(self, key: jax.Array) -> tuple[Any, Any]:
         """Initial parameters and statistics."""
         params, batch_stats = nnx.state(self.make(nnx.Rngs(key)), nnx.Param, nnx.BatchStat)
@@ -118,9 +127,8 @@ class Network:
         Where the images are one device's share, `axis_name` leads to the others': the statistics
         are those of the whole batch.
         """
-        graph = nnx.graphdef(nnx.eval_shape(lambda: self.make(nnx.Rngs(0))))
         # copy: a variable made outside of a gradient may not be written to inside of it.
-        model: Any = nnx.merge(graph, params, batch_stats, copy=True)
+        model: Any = nnx.merge(self._graph, params, batch_stats, copy=True)
         model.set_attributes(use_running_average=not training)
         if self.dtype is not None:
             model.set_attributes(dtype=self.dtype)

@@ -182,7 +182,7 @@ def _products(jaxpr):
 def bfloat16():
     """Losses of a step in float32 and bfloat16, from the same start, and the latter's parts."""
     data = load("digits")
-    examples, keys = Examples.of(data.train, data), Keys.of_seed(0)
+    examples, keys = Examples.of(data, data.train), Keys.of_seed(0)
     order = epoch_order(keys, 0, len(data.train))
     found = {}
     for dtype in (None, jnp.dtype("bfloat16")):

@@ -67,7 +67,7 @@ def test_training_equals_softmax_regression_in_numpy(data):
     weights = np.asarray(state.params["dense"]["kernel"][...], np.float64)
     bias = np.zeros(10)
     step = jax.jit(_step(network, optimizer))
-    examples = Examples.of(data.train, data)
+    examples = Examples.of(data, data.train)
     total, correct = 0.0, 0
     sums = Sums.zero()
     for epoch in range(2):
@@ -105,7 +105,7 @@ def test_epoch_orders_are_permutations_that_differ_by_seed_and_epoch():
 def test_optimizers_of_a_seed_share_weights_batches_and_augmentation(data):
     # The first loss and the first gradient, m₁ = (1−β)·g₁, do not depend on the optimizer.
     network = Network(_Linear)
-    examples = Examples.of(data.train, data)
+    examples = Examples.of(data, data.train)
     keys = Keys.of_seed(0)
     order = epoch_order(keys, 0, len(data.train))
     losses, gradients = [], []
@@ -130,7 +130,7 @@ def test_augmentation_is_of_raw_pixels(data):
     state = _state(network, optimizer, keys)
     order = epoch_order(keys, 0, len(data.train))
     step = jax.jit(_step(network, optimizer, augment=True))
-    _, sums = step(state, Sums.zero(), Examples.of(data.train, data), order, keys, ONE)
+    _, sums = step(state, Sums.zero(), Examples.of(data, data.train), order, keys, ONE)
     batch = data.train.take(np.asarray(order[:BATCH]))
     key = jax.random.fold_in(jax.random.fold_in(keys.augmentation, 0), 0)
     crops = np.asarray(
@@ -147,7 +147,7 @@ def test_augmentation_depends_on_seed_epoch_and_step(data):
     network, optimizer = Network(_Linear), optax.sgd(0.0)
     step = jax.jit(_step(network, optimizer, augment=True))
     plain = jax.jit(_step(network, optimizer))
-    examples = Examples.of(data.train, data)
+    examples = Examples.of(data, data.train)
     order = jnp.tile(jnp.arange(BATCH), STEPS_PER_EPOCH)  # every step sees the same examples
 
     def losses(seed, step):
@@ -170,7 +170,7 @@ def test_evaluation_counts_every_example_once(n):
     split = Split(np.resize(data.train.images, (n, 8, 8, 1)), np.resize(data.train.labels, n))
     network = Network(_Linear)
     params, batch_stats = network.init(jax.random.key(0))
-    examples = Examples.of(split, data)
+    examples = Examples.of(data, split)
     evaluate = jax.jit(EvaluationStep(network))
     sums = Sums.zero()
     for start in range(0, len(examples.labels), EVALUATION_BATCH):
@@ -201,7 +201,7 @@ def test_first_step_that_diverged_is_kept(data):
     network, optimizer = Network(_Linear), optax.sgd(1e38)
     step = jax.jit(_step(network, optimizer))
     keys = Keys.of_seed(0)
-    examples = Examples.of(data.train, data)
+    examples = Examples.of(data, data.train)
     state, sums = _state(network, optimizer, keys), Sums.zero()
     order = epoch_order(keys, 0, len(data.train))
     finite = []
