@@ -2,7 +2,7 @@
 
 python recipes/callback.py [FOLDER]
 
-Training calls `log(step, metrics)` and knows nothing of who listens. Metrics leave the device once
+Training calls `log(step, metrics)` and does not know who listens. Metrics leave the device once
 in `EVERY` steps, so that the device does not wait for them.
 """
 

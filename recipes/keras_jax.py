@@ -2,8 +2,8 @@
 
 python recipes/keras_jax.py
 
-`model.compile(optimizer=...)` takes Keras optimizers alone. An optax transformation needs a loop of
-its own, by `stateless_call`; the trained variables go back into the model at the end.
+`model.compile(optimizer=...)` accepts only Keras optimizers. An optax transformation needs a loop
+of its own, by `stateless_call`; the trained variables go back into the model at the end.
 """
 
 import os

@@ -178,7 +178,7 @@ def block() -> Iterator[str]:
     yield "**Linear** (off by less than 10⁻⁹):\n"
     yield "| transformation | what it is | first gradient |\n|---|---|---|"
     yield from (line(row) for row in found if row.part == "all")
-    yield f"\n**Linear but for a denominator.** With eps = {LARGE:.0e} the numerator is left:\n"
+    yield f"\n**Linear except for a denominator.** With eps = {LARGE:.0e} the numerator is left:\n"
     yield "| transformation | not linear by | its numerator | first gradient |\n|---|---|---|---|"
     yield from (line(row) for row in found if row.part == "numerator")
     yield "\n**Not linear**, and by how much:"

@@ -129,13 +129,14 @@ class Network:
         """
         # copy: a variable made outside of a gradient may not be written to inside of it.
         model: Any = nnx.merge(self._graph, params, batch_stats, copy=True)
-        model.set_attributes(use_running_average=not training)
+        # A model may have no BatchNorm, or no convolution.
+        model.set_attributes(use_running_average=not training, raise_if_not_found=False)
         if self.dtype is not None:
             model.set_attributes(dtype=self.dtype)
         if axis_name is not None:
-            model.set_attributes(axis_name=axis_name)
+            model.set_attributes(axis_name=axis_name, raise_if_not_found=False)
         if self.convolution is not None:
-            model.set_attributes(conv_general_dilated=self.convolution)
+            model.set_attributes(conv_general_dilated=self.convolution, raise_if_not_found=False)
         logits: jax.Array = model(images)
         # The loss needs the digits that a low precision lacks.
         wide = jnp.promote_types(logits.dtype, jnp.float32)

@@ -176,7 +176,7 @@ def _columns(rows: list[Numbers]) -> Numbers:
 def main() -> int:
     """Measures what the options say; returns the exit status."""
     config = options(
-        "correction.py",
+        "bias_variance.py",
         "Measure bias and variance of m and n against the full-batch gradient along a training.",
     )
     measure_all(BIAS_VARIANCE, config, correction)

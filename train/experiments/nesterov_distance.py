@@ -130,7 +130,7 @@ def _moved(state: TrainState, distance: jax.Array, key: jax.Array) -> TrainState
 def main() -> int:
     """Measures what the options say; returns the exit status."""
     config = options(
-        "straying.py",
+        "nesterov_distance.py",
         "Measure how far the parameters of rsgdm and others stray from Nesterov's.",
         not_here=("--optimizers",),
     )

@@ -34,7 +34,7 @@ def environment(
         "packages": dict(_VERSIONS),
         "platform": platform.platform(),
         "cpus": os.cpu_count(),
-        "cores": len(os.sched_getaffinity(0)),  # that this process may use
+        "cores": len(cores()),
         "backend": jax.default_backend(),
         "device": devices[0].device_kind,
         "devices": len(devices),
@@ -44,6 +44,13 @@ def environment(
         "matmul_precision": matmul_precision,
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
     }
+
+
+def cores() -> list[int]:
+    """The cores that this process may use: all of them where the system does not say (macOS)."""
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
 
 
 def commit(checkout: Path) -> str | None:

@@ -54,7 +54,7 @@ def run_study(
       config: the study, usually `PRESETS[name].replace(...)`.
       devices: to divide each batch among; None: every one of every process.
       after_epoch: is called with a run's settings and an epoch's figures, once these are in its
-        metrics.jsonl, before its checkpoint is written.
+        metrics.jsonl, before its checkpoint is written. Not with workers: they are other processes.
 
     Returns:
       The report; its files are in the study's folder, `config.execution.output`.
@@ -65,6 +65,8 @@ def run_study(
     """
     check(config)
     backend.check_settings()
+    if after_epoch is not None and config.execution.has_workers:
+        raise InputError("after_epoch: is not called in other processes; set workers=None")
     if config.execution.has_workers:
         jax.config.update("jax_platforms", "cpu")  # the GPUs are the workers'
     with multihost.distributed_session(config.execution):

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from train.common import signals
 from train.common.errors import InputError, first_line
 from train.common.progress import Display
+from train.runs.environment import cores
 from train.runs.settings import RunConfig
 from train.runs.store import RunFolder
 from train.study.config import Config
@@ -135,7 +136,7 @@ def workers(config: Config, runs: int) -> "Iterator[distributed.Client]":
 
 def count_of(workers: str, runs: int) -> int:
     """How many workers an option asks for, at most one a run; `auto`: one a GPU, or a core."""
-    most = len(_gpus()) or len(os.sched_getaffinity(0)) if workers == "auto" else int(workers)
+    most = len(_gpus()) or len(cores()) if workers == "auto" else int(workers)
     return min(most, runs)
 
 
@@ -150,9 +151,9 @@ def dask_setup(worker: Any) -> None:
         gpus = _gpus()
         if gpus:
             os.environ["CUDA_VISIBLE_DEVICES"] = gpus[worker.name % len(gpus)]
-        else:
-            cores = sorted(os.sched_getaffinity(0))
-            os.sched_setaffinity(0, cores[worker.name % len(cores) :: count])
+        elif hasattr(os, "sched_setaffinity"):  # not on macOS: there they share all
+            mine = cores()
+            os.sched_setaffinity(0, mine[worker.name % len(mine) :: count])
     importlib.import_module("train.engine.backend").configure()
 
 

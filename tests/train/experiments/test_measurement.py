@@ -64,14 +64,14 @@ def test_straying_is_from_nesterov_at_its_rate(monkeypatch):
 
 # what is measured, options → what the line must say
 BAD = {
-    (straying, "--optimizers sgdm"): "--optimizers: not for straying.py",
-    (straying, "--dry-run"): "--dry-run: not for straying.py",
-    (straying, "--checkpoint-every=3"): "--checkpoint-every: not for straying.py",
+    (straying, "--optimizers sgdm"): "--optimizers: not for nesterov_distance.py",
+    (straying, "--dry-run"): "--dry-run: not for nesterov_distance.py",
+    (straying, "--checkpoint-every=3"): "--checkpoint-every: not for nesterov_distance.py",
     (straying, "--dtype bfloat16"): "dtype: bfloat16 is not for measurements",
     (straying, "--epochs 0"): "epochs: 0 is not a whole number",
     (straying, "--batch-size 300"): "batch_size: 300 is more than the 128 examples",
     (straying, "--speed"): "unrecognized arguments: --speed",
-    (correction, "--tensorboard"): "--tensorboard: not for correction.py",
+    (correction, "--tensorboard"): "--tensorboard: not for bias_variance.py",
     (correction, ""): "augment: True; a full-batch gradient has no crops: give --no-augment",
     (correction, "--no-augment --batch-size 60"): "train_examples: 128 is no multiple of",
 }

@@ -13,7 +13,6 @@ from train.data import sources
 from train.data.sources import Source
 from train.engine.optimizers import OPTIMIZERS
 from train.engine.schedules import SCHEDULES
-from train.models.cpu_convolution import VARIABLE
 from train.models.resnet import MODELS
 from train.report.report import build_report
 from train.report.scores import Measure
@@ -23,11 +22,10 @@ pytestmark = pytest.mark.usefixtures("quick_studies")
 
 
 class Dense(nnx.Module):
-    """A network of one layer."""
+    """A network of one layer: no convolution, no BatchNorm."""
 
     def __init__(self, rngs: nnx.Rngs, *, channels: int, classes: int):
         self.dense = nnx.Linear(36 * channels, classes, rngs=rngs)
-        self.use_running_average = False
 
     def __call__(self, images):
         return self.dense(images.reshape(len(images), -1))
@@ -44,7 +42,6 @@ def test_one_of_each(tmp_path, monkeypatch):
     monkeypatch.setitem(MODELS, "dense", Dense)
     monkeypatch.setitem(SCHEDULES, "constant", _constant)
     monkeypatch.setitem(OPTIMIZERS, "sign", lambda rate, _decay: optax.sign_sgd(rate))
-    monkeypatch.setenv(VARIABLE, "xla")  # there is no convolution
     key, sharper = "reestimated_{split}_loss", Measure("loss, re-estimated", "lower", "in loss")
     monkeypatch.setitem(MEASURES, key, sharper)
     run_study(

@@ -375,6 +375,13 @@ def test_validation_examples_leave_the_test_set_alone(tmp_path):
     assert (study / "report" / "validation_loss.svg").is_file()
 
 
+def test_a_function_after_each_epoch_is_not_called_by_workers(tmp_path):
+    config = small(tmp_path / "study").replace(workers="2")
+    with pytest.raises(InputError, match=r"^after_epoch: .*workers=None$"):
+        run_study(config, after_epoch=lambda *_: None)
+    assert not (tmp_path / "study").exists()
+
+
 def test_presets_are_the_papers():
     for name, model in (("cifar10", "resnet18"), ("cifar100", "resnet50")):
         preset = PRESETS[name]

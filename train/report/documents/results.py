@@ -92,6 +92,8 @@ def measured_on(environments: Iterable[dict[str, Any]]) -> str:
     lines = []
     for environment in environments:
         facts = {key: environment[key] for key in _ENVIRONMENT if environment.get(key)}
+        if "platform" in facts:
+            facts["platform"] = facts["platform"].partition("-")[0]  # without the kernel's version
         if "packages" in facts:
             facts["packages"] = ", ".join(map(" ".join, facts["packages"].items()))
         line = ", ".join(_ENVIRONMENT[key].format(value) for key, value in facts.items())
