@@ -15,16 +15,16 @@ _PAPER = Config.of(
 PRESETS: dict[str, Config] = {
     "cifar10": _PAPER,
     "cifar100": _PAPER.replace(dataset="cifar100", model="resnet50", output="runs/cifar100"),
-    # These rates, and the demo's, come from validation examples: docs/first-studies.md and
-    # docs/results.md, Learning rates.
+    # These rates, and the demo's, come from validation examples: docs/results.md, Learning rates.
     "fashion_mnist": _PAPER.replace(
         dataset="fashion_mnist",
         model="resnet8",
         optimizers=("sgdm", "rsgdm", "nesterov"),
         seeds=(0, 3),
         epochs=12,
-        halve_every=3,
-        learning_rate={"sgdm": 3.2, "rsgdm": 1.6, "nesterov": 1.6},
+        schedule="linear",
+        learning_rate={"sgdm": 3.2, "rsgdm": 3.2, "nesterov": 3.2},
+        batch_norm="reestimated",
         output="runs/fashion_mnist",
     ),
     "demo": Config.of(
