@@ -26,6 +26,20 @@ FIRST_DIFFERENCES: tuple[str, ...] = get_args(FirstDifference)
 Number = float | jax.Array
 
 
+def shown(value: object) -> str:
+    """A value in a message: in one line, however large an array it is."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 100 else f"{text[:100]}…"
+
+
+def at_least_float32(number: Number) -> Number:
+    """A JAX array in the precision that it is reckoned with; a Python number as it is."""
+    if not isinstance(number, jax.Array):
+        return number
+    with jax.numpy_dtype_promotion("standard"):  # the choice of a dtype is no promotion
+        return number.astype(jnp.promote_types(number.dtype, jnp.float32))
+
+
 def is_jax_scalar(value: Any) -> TypeGuard[jax.Array]:
     """Whether it is a JAX array, maybe traced, that can hold a real number."""
     return (
@@ -61,7 +75,7 @@ def read_decay(decay: ArrayLike, name: str = "decay") -> float:
     """As `check_decay`, of a JAX array too."""
     value = as_real(decay)
     if not 0.0 <= value < 1.0:
-        raise ValueError(f"{name} must be a real number in [0, 1), got {decay!r}.")
+        raise ValueError(f"{name} must be a real number in [0, 1), got {shown(decay)}.")
     return value
 
 
@@ -85,7 +99,7 @@ def check_correction(
         allowed = "[0, inf)"
     if not (math.isfinite(value) and 0 <= value <= end * (1 + rounding)):
         raise ValueError(
-            f"correction must be None or a real number in {allowed}, got {correction!r}."
+            f"correction must be None or a real number in {allowed}, got {shown(correction)}."
         )
     return min(value, end)
 
@@ -100,7 +114,7 @@ def check_learning_rate(
     if not math.isfinite(value):
         raise ValueError(
             f"{name} must be a finite real number or a schedule (a function of the step "
-            f"count), got {learning_rate!r}."
+            f"count), got {shown(learning_rate)}."
         )
     return value
 
@@ -111,7 +125,7 @@ def check_epsilon(name: str, value: ArrayLike) -> Number:
         return value
     number = as_real(value)
     if not (math.isfinite(number) and number >= 0):
-        raise ValueError(f"{name} must be a finite real number of 0 or more, got {value!r}.")
+        raise ValueError(f"{name} must be a finite real number of 0 or more, got {shown(value)}.")
     return number
 
 
@@ -124,7 +138,7 @@ def read_number(name: str, value: object) -> float:
     """As `check_number`, of a JAX array too."""
     number = as_real(value)
     if not math.isfinite(number):
-        raise ValueError(f"{name} must be a finite real number, got {value!r}.")
+        raise ValueError(f"{name} must be a finite real number, got {shown(value)}.")
     return number
 
 
@@ -132,13 +146,13 @@ def check_choice(name: str, value: object, allowed: tuple[str, ...]) -> None:
     """Raises unless `value` is one of the allowed strings."""
     if not (isinstance(value, str) and value in allowed):
         options = " or ".join(repr(option) for option in allowed)
-        raise ValueError(f"{name} must be {options}, got {value!r}.")
+        raise ValueError(f"{name} must be {options}, got {shown(value)}.")
 
 
 def check_flag(name: str, value: object) -> None:
     """Raises unless `value` is a bool."""
     if not isinstance(value, bool | np.bool_):
-        raise ValueError(f"{name} must be True or False, got {value!r}.")
+        raise ValueError(f"{name} must be True or False, got {shown(value)}.")
 
 
 def check_accumulator_dtype(accumulator_dtype: DTypeLike | None) -> np.dtype[Any] | None:
@@ -148,12 +162,12 @@ def check_accumulator_dtype(accumulator_dtype: DTypeLike | None) -> np.dtype[Any
     is_array = isinstance(accumulator_dtype, jax.Array)  # np.dtype would take the array's own
     try:
         dtype = np.dtype(object if is_array else accumulator_dtype)
-    except TypeError:
+    except (TypeError, ValueError):
         dtype = np.dtype(object)
     if dtype not in AVERAGED:
         raise ValueError(
             "accumulator_dtype must be a floating-point or complex dtype of 16 bits or more, or "
-            f"None for the parameters' own, got {accumulator_dtype!r}."
+            f"None for the parameters' own, got {shown(accumulator_dtype)}."
             + " Under optax.inject_hyperparams give a string, or name it in static_args."
             * is_array
         )

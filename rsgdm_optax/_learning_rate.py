@@ -6,8 +6,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from rsgdm_optax._arguments import shown
 from rsgdm_optax._average import times
 from rsgdm_optax._leafwise import Rule, leafwise
+from rsgdm_optax._leaves import dtype_of
 
 
 def scale_by_learning_rate(
@@ -42,10 +44,15 @@ def add_decayed_weights(
 def value_at(name: str, scalar: optax.ScalarOrSchedule, count: jax.Array | None) -> Any:
     """The number, or what the schedule says at this count."""
     value = scalar(count) if callable(scalar) else scalar
-    if jnp.shape(value) != ():
+    dtype = dtype_of(value)
+    if dtype is not None and jnp.shape(value) != ():
         raise ValueError(
             f"{name} must be a schedule of scalars, got shape {jnp.shape(value)} from it."
         )
+    if dtype is None or not any(
+        jnp.issubdtype(dtype, kind) for kind in (jnp.floating, jnp.integer)
+    ):
+        raise ValueError(f"{name} must be a schedule of real numbers, got {shown(value)} from it.")
     return value
 
 

@@ -39,7 +39,10 @@ def check_buffers(path: Any, gradient: jax.Array, buffers: Sequence[Any]) -> Non
     """Raises unless each buffer can take up this gradient."""
     for buffer in buffers:
         if dtype_of(buffer) not in AVERAGED or jnp.shape(buffer) != gradient.shape:
-            found = f"shape {jnp.shape(buffer)}" if dtype_of(buffer) in AVERAGED else repr(buffer)
+            dtype = dtype_of(buffer)
+            found = f"{buffer!r:.100}" if dtype is None else f"dtype {_name(dtype)}"
+            if dtype in AVERAGED:
+                found = f"shape {jnp.shape(buffer)}"
             raise ValueError(
                 f"{_describe('gradient', path)} is of shape {gradient.shape}, its buffer {found}: "
                 "gradients must have the shapes of the parameters that init was given."

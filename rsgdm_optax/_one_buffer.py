@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from rsgdm_optax._arguments import FirstDifference, Number
+from rsgdm_optax._arguments import FirstDifference, Number, at_least_float32
 from rsgdm_optax._average import average, mean, times, total_weight
 from rsgdm_optax._leafwise import leafwise
 
@@ -94,7 +94,7 @@ def corrected_average(
         return CorrectedAverage(decay, 1.0, decay, 1 - decay, 1.0, 1.0, start)
     xp: Any = np if isinstance(decay, float) and isinstance(correction, float) else jnp
     with jax.numpy_dtype_promotion("standard"):
-        beta, c = _at_least_float32(decay), _at_least_float32(correction)
+        beta, c = at_least_float32(decay), at_least_float32(correction)
         # Where β is 0, c is too. The inner `where` keeps derivatives free of 0/0.
         ratio = xp.where(beta == 0, 0.0, c / xp.where(beta == 0, 1.0, beta))
         nu = 1 - ratio * (1 - beta)
@@ -103,17 +103,13 @@ def corrected_average(
         rest = xp.where(is_scaled, 1 - beta, ratio * (1 - beta))
         taken = xp.where(is_scaled, nu / xp.where(is_scaled, beta, 1.0), 1.0)
         added = xp.where(is_scaled, ratio, 1.0)
-        numbers = [ratio, share, rest, taken, added, (1 - ratio) / share]
+        # share is 0 where β is lost beside 1: of the first gradient then all is there.
+        start = (1 - ratio) / xp.where(share == 0, 1.0, share)
+        numbers = [ratio, share, rest, taken, added, start]
     if xp is np:  # Python's own floats, for they promote nothing
         numbers = [float(number) for number in numbers]
     ratio, share, rest, taken, added, start = numbers
     return CorrectedAverage(decay, ratio, share, rest, taken, added, start if is_zero else None)
-
-
-def _at_least_float32(number: Number) -> Number:
-    if isinstance(number, float):
-        return number
-    return number.astype(jnp.promote_types(number.dtype, jnp.float32))
 
 
 def _scaled(weight: Number, x: jax.Array) -> jax.Array:

@@ -154,7 +154,10 @@ def scale_by_rsadam(
 
         def rule(g: jax.Array, buffer: jax.Array, nu: jax.Array) -> tuple[jax.Array, ...]:
             n, buffer = corrected(g, buffer)
-            v = average(nu.real, (g * g.conj()).real, beta2)
+            old = nu.real
+            # Once it has overflowed it stays infinite, and updates are 0, as in optax.adam: a step
+            # towards a finite square would be NaN.
+            v = jnp.where(old == jnp.inf, old, average(old, (g * g.conj()).real, beta2))
 
             def real(number: Number) -> jax.Array:
                 return jnp.asarray(number).astype(v.dtype)

@@ -163,7 +163,9 @@ def scale_by_rsgdm(
                 previous = jnp.where(count == 0, g, previous)
             m = average(m, g, beta)  # (1)
             z = average(z, g - previous, beta)  # (2)
-            n = m + times(beta if weight is None else weight, z)  # (3)
+            c = beta if weight is None else weight
+            is_zero = isinstance(c, float) and c == 0  # then z counts for nothing, finite or not
+            n = m if is_zero else m + times(c, z)  # (3)
             # Always g, as the count is never negative. XLA cannot know that, and so writes this
             # buffer after z, which reads it; else it would copy the buffer, then g.
             return n, m, z, jnp.where(count < 0, z, g)

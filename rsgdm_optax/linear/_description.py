@@ -4,6 +4,7 @@ import dataclasses
 import math
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
@@ -12,12 +13,14 @@ from jax.typing import DTypeLike
 
 from rsgdm_optax._arguments import (
     Number,
+    at_least_float32,
     check_accumulator_dtype,
     check_decay,
     check_learning_rate,
     check_number,
     read_decay,
     read_number,
+    shown,
 )
 from rsgdm_optax._learning_rate import scale_by_learning_rate
 from rsgdm_optax.linear._transformation import scale_by_weights
@@ -93,13 +96,14 @@ class LinearMomentum:
             "correction": check_number("correction", self.correction),
         }
         if isinstance(numbers["gain"], float) and not numbers["gain"] > 0:
-            raise ValueError(f"gain must be a positive number, got {self.gain!r}.")
+            raise ValueError(f"gain must be a positive number, got {shown(self.gain)}.")
         if self.first is not None:
             if not (isinstance(self.first, tuple) and len(self.first) == 2):
-                raise ValueError(f"first must be None or two numbers, got {self.first!r}.")
+                raise ValueError(f"first must be None or two numbers, got {shown(self.first)}.")
             numbers["first"] = tuple(check_number("first", weight) for weight in self.first)
         for name, number in numbers.items():
-            object.__setattr__(self, name, number)
+            wide = jax.tree.map(at_least_float32, number)  # of `first`, each
+            object.__setattr__(self, name, wide)
 
     @property
     def zero(self) -> float:
@@ -118,7 +122,9 @@ class LinearMomentum:
         if c == 0:
             return 1.0 if beta else 0.0
         if beta == 0:
-            raise ValueError(f"nu: a method of pole 0 has none unless correction is 0, got {c!r}.")
+            raise ValueError(
+                f"nu: a method of pole 0 has none unless correction is 0, got {shown(c)}."
+            )
         return 1 - c * (1 - beta) / beta
 
     @property
@@ -283,11 +289,11 @@ def first_weights(method: LinearMomentum) -> tuple[float, float]:
 def check_method(method: object) -> None:
     """Raises unless it is a `LinearMomentum`."""
     if not isinstance(method, LinearMomentum):
-        raise ValueError(f"method must be a LinearMomentum, got {method!r}.")
+        raise ValueError(f"method must be a LinearMomentum, got {shown(method)}.")
 
 
 def check_steps(steps: Any) -> None:
     """Raises unless `steps` is a whole number of 1 or more."""
     is_whole = isinstance(steps, int | np.integer) and not isinstance(steps, bool)
     if not (is_whole and steps >= 1):
-        raise ValueError(f"steps must be a whole number of 1 or more, got {steps!r}.")
+        raise ValueError(f"steps must be a whole number of 1 or more, got {shown(steps)}.")

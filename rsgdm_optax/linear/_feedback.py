@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from jax.typing import ArrayLike
 
-from rsgdm_optax._arguments import as_real
+from rsgdm_optax._arguments import as_real, shown
 from rsgdm_optax.linear._description import (
     Array,
     LinearMomentum,
@@ -129,7 +129,9 @@ def convergence_rate(
     """
     gain, beta, c = known(method)
     a = gain * read_rate(learning_rate) * read_positive("curvature", curvature)
-    if math.isclose(c * (1 - beta), beta, rel_tol=1e-14) and first_weights(method)[1] == 0:
+    now, then = first_weights(method)
+    # Pole and zero cancel but for rounding, and the first gradient leaves nothing in the buffer.
+    if math.isclose(c * (1 - beta), beta, rel_tol=1e-14) and abs(then) <= 1e-14 * abs(now):
         return np.abs(1 - a)
     half = (1 + beta - a * (1 - beta) * (1 + c)) / 2
     product = beta - a * c * (1 - beta)
@@ -178,8 +180,8 @@ def expected_loss(
       docs/linear-momentum.md.
     """
     curvatures = read_modes(curvatures)
-    noise_variances = read_variance("noise_variances", noise_variances, curvatures.shape)
-    start = read_variance("start", start, curvatures.shape)
+    noise_variances = read_modal("noise_variances", noise_variances, curvatures.shape)
+    start = read_modal("start", start, curvatures.shape)
     check_steps(steps)
     return loss_after(method, read_rate(learning_rate), curvatures, noise_variances, steps, start)
 
@@ -194,6 +196,12 @@ def loss_after(
 ) -> float:
     """`expected_loss` of checked arguments."""
     gain, beta, c = known(method)
+    rests = np.broadcast_to((noise_variances == 0) & (np.asarray(start) == 0), curvatures.shape)
+    if rests.any():  # at the minimum, however unstable
+        moves = ~rests
+        noise_variances = np.broadcast_to(noise_variances, curvatures.shape)[moves]
+        start = np.broadcast_to(start, curvatures.shape)[moves]
+        curvatures = curvatures[moves]
     newest = newest_weights(gain, beta, c)
     moments = np.zeros((*curvatures.shape, 4))  # of (θ, buffer): E θ², E θs, E s², and 1
     moments[:, 0], moments[:, 3] = start, 1
@@ -203,7 +211,7 @@ def loss_after(
         moments = np.einsum("mij,mj->mi", begin, moments)
         moments = np.einsum("mij,mj->mi", np.linalg.matrix_power(go_on, steps - 1), moments)
         loss = float(curvatures @ moments[:, 0] / 2)
-    return loss if math.isfinite(loss) else math.inf
+    return max(loss, 0.0) if math.isfinite(loss) else math.inf  # rounding may leave −10⁻²⁰
 
 
 def _moments_step(
@@ -231,7 +239,7 @@ def read_rate(learning_rate: ArrayLike) -> float:
     """A learning rate, whose value must be known, and is positive."""
     rate = as_real(learning_rate)
     if not 0 < rate < math.inf:
-        raise ValueError(f"learning_rate must be a positive number, got {learning_rate!r}.")
+        raise ValueError(f"learning_rate must be a positive number, got {shown(learning_rate)}.")
     return rate
 
 
@@ -239,7 +247,7 @@ def read_positive(name: str, values: npt.ArrayLike) -> Array:
     """Positive, finite numbers as float64."""
     array = _read_reals(values)
     if array is None or not np.all((array > 0) & (array < np.inf)):
-        raise ValueError(f"{name} must be positive numbers, got {values!r}.")
+        raise ValueError(f"{name} must be positive numbers, got {shown(values)}.")
     return array
 
 
@@ -255,13 +263,21 @@ def read_variance(name: str, values: npt.ArrayLike, shape: tuple[int, ...]) -> A
     """Finite numbers of 0 or more as float64, which broadcast with `shape`."""
     array = _read_reals(values)
     if array is None or not np.all((array >= 0) & (array < np.inf)):
-        raise ValueError(f"{name} must be numbers of 0 or more, got {values!r}.")
+        raise ValueError(f"{name} must be numbers of 0 or more, got {shown(values)}.")
     try:
         np.broadcast_shapes(array.shape, shape)
     except ValueError:
         raise ValueError(
             f"{name} must go with curvatures of shape {shape}, got shape {array.shape}."
         ) from None
+    return array
+
+
+def read_modal(name: str, values: npt.ArrayLike, shape: tuple[int, ...]) -> Array:
+    """As `read_variance`, but one number or one for each mode."""
+    array = read_variance(name, values, shape)
+    if array.shape not in ((), shape):
+        raise ValueError(f"{name} must be a number or of shape {shape}, got shape {array.shape}.")
     return array
 
 

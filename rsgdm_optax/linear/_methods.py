@@ -7,17 +7,17 @@ its learning rate aside. tests/library/test_linear_methods.py runs that recursio
 import dataclasses
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from rsgdm_optax._arguments import (
     FIRST_DIFFERENCES,
     FirstDifference,
+    at_least_float32,
     check_choice,
     check_decay,
     check_flag,
     check_number,
+    shown,
 )
 from rsgdm_optax.linear._description import LinearMomentum
 
@@ -76,7 +76,7 @@ def heavy_ball(
     if nesterov and (_is_zero(mu) or not _is_zero(tau)):
         raise ValueError(
             "nesterov must be False unless momentum is positive and dampening is 0, "
-            f"got momentum {momentum!r} and dampening {dampening!r}."
+            f"got momentum {shown(momentum)} and dampening {shown(dampening)}."
         )
     if _is_zero(mu):
         return sgd()
@@ -194,23 +194,16 @@ def _filter(b0: Any, b1: Any, pole: Any) -> LinearMomentum:
     """The method (b0 + b1·q)/(1 − pole·q), where q delays by a step."""
     gain = (b0 + b1) / (1 - pole)
     if isinstance(gain, float) and not gain > 0:
-        raise ValueError(f"gain must be a positive number, got {gain!r} from these arguments.")
+        raise ValueError(f"gain must be a positive number, got {shown(gain)} from these arguments.")
     return LinearMomentum(gain=gain, pole=pole, correction=-b1 / (b0 + b1))
 
 
 def _decay(decay: ArrayLike, name: str = "decay") -> Any:
-    return _wide(check_decay(decay, name))
+    return at_least_float32(check_decay(decay, name))
 
 
 def _number(name: str, value: ArrayLike) -> Any:
-    return _wide(check_number(name, value))
-
-
-def _wide(value: Any) -> Any:
-    """A JAX array in float32 at least, as it is reckoned with."""
-    if isinstance(value, jax.Array):
-        return value.astype(jnp.promote_types(value.dtype, jnp.float32))
-    return value
+    return at_least_float32(check_number(name, value))
 
 
 def _is_zero(value: Any) -> bool:

@@ -184,7 +184,7 @@ def identify(weights: npt.ArrayLike) -> Identified:
         pole = 0.0
     gain = float(h[0]) + h1 / (1 - pole)
     if not abs(gain) > tiny:
-        raise ValueError(f"weights must add up to something else than 0, got {gain!r}.")
+        raise ValueError(f"weights must add up to something else than 0, got {gain}.")
     sign = 1 if gain > 0 else -1
     correction = float(h[0]) / (gain * (1 - pole)) - 1
     method = LinearMomentum(gain=abs(gain), pole=pole, correction=correction)

@@ -11,6 +11,8 @@ from rsgdm_optax._arguments import Number
 from rsgdm_optax._average import average, times
 from rsgdm_optax._leafwise import Rule, leafwise
 
+SMALLEST_DIVISOR = 2.0**-20
+
 
 class LinearMomentumState(NamedTuple):
     """State of `LinearMomentum.transformation`, its learning rate's apart."""
@@ -29,10 +31,10 @@ def scale_by_weights(
     now, then = newest
     share = then / (1 - pole)  # h_1 = (1−β)·share: s is an average of share·g
     # n_t = (h_0 − h_1/β)·g_t + s_t/β reads only the new buffer, so that it may take the old one's
-    # memory. Where β is small it would lose digits.
+    # memory. Where β is tiny, 1/β or the buffer would leave the range of float32.
     reads_new = (
         (isinstance(pole, float) and isinstance(now, float) and isinstance(then, float))
-        and pole > 0
+        and pole > SMALLEST_DIVISOR
         and abs(then) <= pole * abs(now)
     )
 
@@ -43,7 +45,8 @@ def scale_by_weights(
     def rule_at(count: Any) -> Rule:
         own = own_weight(newest)
         if first is not None:
-            own = jnp.where(count == 0, own_weight(first), own)
+            with jax.numpy_dtype_promotion("standard"):  # of scalars; `times` takes g's dtype
+                own = jnp.where(count == 0, own_weight(first), own)
 
         def rule(g: jax.Array, s: jax.Array) -> tuple[jax.Array, jax.Array]:
             new = average(s, _product(share, g), pole)

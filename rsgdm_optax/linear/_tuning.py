@@ -7,11 +7,16 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from rsgdm_optax._arguments import shown
 from rsgdm_optax.linear import _methods
 from rsgdm_optax.linear._description import Array, LinearMomentum, check_method, check_steps
-from rsgdm_optax.linear._feedback import convergence_rate, loss_after, read_modes, read_variance
+from rsgdm_optax.linear._feedback import convergence_rate, loss_after, read_modal, read_modes
 
 Family = Callable[..., LinearMomentum]
+
+
+MOST_DIPS = 3  # of a grid, that are refined
+LARGEST_RATIO = 1e10  # beyond, 1 − rate has few digits in float64
 
 
 class Tuning(NamedTuple):
@@ -82,16 +87,23 @@ def best_tuning(
       quadratic constraints", SIAM Journal on Optimization 26, 2016, table 1, in heavy-ball form.
     """
     if not callable(family):
-        raise ValueError(f"family must be a function from a decay to a method, got {family!r}.")
+        raise ValueError(
+            f"family must be a function from a decay to a method, got {shown(family)}."
+        )
     curvatures = read_modes(curvatures)
     smallest, largest = float(curvatures.min()), float(curvatures.max())
+    if largest > LARGEST_RATIO * smallest:
+        raise ValueError(
+            f"curvatures must be within a ratio of {LARGEST_RATIO:.0e} of each other, "
+            f"got {smallest:.6g} and {largest:.6g}."
+        )
     if (noise_variances is None) != (steps is None):
         raise ValueError(
             "noise_variances and steps must be given together or not at all, "
-            f"got noise_variances {noise_variances!r} and steps {steps!r}."
+            f"got noise_variances {shown(noise_variances)} and steps {shown(steps)}."
         )
     if noise_variances is not None and steps is not None:
-        noise, count = read_variance("noise_variances", noise_variances, curvatures.shape), steps
+        noise, count = read_modal("noise_variances", noise_variances, curvatures.shape), steps
         check_steps(count)
 
         def loss(method: LinearMomentum, rate: float) -> float:
@@ -133,7 +145,9 @@ def _search(
     """The best log(1−β), where for each the best logarithm of α's share of its limit is found."""
 
     def method_at(memory: float) -> LinearMomentum:
-        method = _methods.sgd() if family is _methods.sgd else family(-math.expm1(memory))
+        # Not quite 0, which some families do not allow.
+        decay = max(-math.expm1(memory), 1e-12)
+        method = _methods.sgd() if family is _methods.sgd else family(decay)
         check_method(method)
         return method
 
@@ -150,23 +164,43 @@ def _search(
 
 
 def _minimum(function: Callable[[float], float]) -> tuple[float, float]:
-    """Where a function is least between log 10⁻⁴ and 0, and its value, by golden section."""
-    grid = np.linspace(math.log(1e-4), 0.0, 25).tolist()
-    values = [function(x) for x in grid]
-    k = int(np.argmin(values))
-    left, right = grid[max(k - 1, 0)], grid[min(k + 1, len(grid) - 1)]
-    best = (values[k], grid[k])
+    """Where a function is least between log 10⁻⁴ and 0, and its value.
+
+    With few steps the expected loss has several minima. Golden section refines the lowest ones of
+    a grid, whose points lie closer at the upper end, where these are.
+    """
+    grid = sorted({*np.linspace(math.log(1e-4), 0.0, 25), *np.log(np.linspace(0.1, 1.0, 19))})
+    values = [math.inf, *(function(x) for x in grid), math.inf]
+    dips = [
+        (values[k + 1], k)
+        for k in range(len(grid))
+        if values[k] >= values[k + 1] <= values[k + 2] and values[k + 1] < math.inf
+    ]
+    found = []
+    for value, k in sorted(dips)[:MOST_DIPS]:
+        ends = grid[max(k - 1, 0)], grid[min(k + 1, len(grid) - 1)]
+        found.append(min((value, grid[k]), _golden_section(function, *ends)))
+    best, place = min(found, default=(math.inf, grid[0]))
+    return place, best
+
+
+def _golden_section(
+    function: Callable[[float], float], left: float, right: float
+) -> tuple[float, float]:
+    """The least value met between two ends, and its place."""
     golden = (5**0.5 - 1) / 2
     low, high = right - golden * (right - left), left + golden * (right - left)
     at_low, at_high = function(low), function(high)
+    best = min((at_low, low), (at_high, high))
     for _ in range(30):
-        best = min(best, (at_low, low), (at_high, high))
         if at_low < at_high:
             right, high, at_high = high, low, at_low
             low = right - golden * (right - left)
             at_low = function(low)
+            best = min(best, (at_low, low))
         else:
             left, low, at_low = low, high, at_high
             high = left + golden * (right - left)
             at_high = function(high)
-    return best[1], best[0]
+            best = min(best, (at_high, high))
+    return best

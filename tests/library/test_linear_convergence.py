@@ -79,3 +79,19 @@ def test_a_start_of_its_own_excites_a_cancelled_pole():
     plain, rsgdm = linear.qhm(0.9, 0.0), linear.rsgdm(0.9, 9.0)
     assert linear.convergence_rate(plain, 0.5, 1.0) == pytest.approx(0.5)
     assert linear.convergence_rate(rsgdm, 0.5, 1.0) == pytest.approx(0.9)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda b: linear.qhm(b, 0.0),
+        lambda b: linear.gpa(b, 0.0),
+        lambda b: linear.mars(b, 1.0),
+        lambda b: linear.lion(0.0, b),
+        lambda b: linear.rsgdm(b, b / (1 - b), "gradient"),
+        lambda b: linear.LinearMomentum(pole=b, correction=b / (1 - b)),
+    ],
+)
+def test_pole_and_zero_cancel_whatever_they_round_to(make):
+    rates = [linear.convergence_rate(make(b / 100), 0.9, 1.0) for b in range(1, 100)]
+    np.testing.assert_allclose(rates, 0.1, rtol=1e-12)

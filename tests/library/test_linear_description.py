@@ -180,3 +180,12 @@ def test_papers_numbers():
     assert linear.rsgdm(0.9).noise_gain / linear.sgdm(0.9).noise_gain == pytest.approx(1.342)
     assert linear.sgdm(0.9).stability_limit == pytest.approx(38)
     assert round(linear.rsgdm(0.9).stability_limit, 2) == 13.57
+
+
+@pytest.mark.parametrize("decay", [1e-39, 1e-38, 1e-20, 1e-6, 1e-5])
+def test_a_tiny_decay_is_nearly_sgd(decay):
+    optimizer = linear.sgdm(decay).transformation(1.0)
+    state = optimizer.init(jnp.float32(0))
+    for gradient in (1.0, 2.0, 3.0):
+        update, state = optimizer.update(jnp.float32(gradient), state)
+        assert update == pytest.approx(-gradient, rel=2 * decay + 1e-6)

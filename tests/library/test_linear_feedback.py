@@ -128,6 +128,18 @@ def test_where_rsgdm_is_below_sgdm(decay):
         assert max(_ratio(decay, a, decay) for a in crossing * np.linspace(0.001, 0.999, 200)) < 1
 
 
+def test_expected_loss_is_never_negative():
+    assert linear.expected_loss(linear.rsgdm(0.9), 10.0, [1.0], 0.0, 3) >= 0
+
+
+def test_a_mode_at_rest_stays_there():
+    for noise in (0.0, np.array([0.0, 0.1])):
+        alone = linear.expected_loss(linear.sgd(), 3.0, [0.1], np.max(noise), 9_999)
+        both = linear.expected_loss(linear.sgd(), 3.0, [1.0, 0.1], noise, 9_999, [0.0, 1.0])
+        assert both == alone  # the first one diverges from everywhere else
+    assert linear.expected_loss(linear.sgd(), 3.0, [1.0], 0.0, 9_999, 0.0) == 0
+
+
 def test_sgdm_takes_no_noise_away():
     for decay in (0.0, 0.5, 0.9, 0.999):
         method = linear.sgdm(decay)
@@ -181,6 +193,25 @@ def test_shapes():
         (lambda m: linear.convergence_rate(m, np.inf, 1.0), "learning_rate must be .*got inf"),
         (lambda m: linear.convergence_rate(m, 1.0, 1j), "curvature must be positive .*got 1j"),
         (lambda m: linear.expected_loss(m, 1.0, 1.0, 0.0, 3), r"curvatures must be of shape"),
+        (
+            lambda m: linear.expected_loss(m, 1.0, [1.0], [1.0, 2.0], 3),
+            r"noise_variances must go with|noise_variances must be a number or of shape \(1,\)",
+        ),
+        (
+            lambda m: linear.expected_loss(m, 1.0, [1.0, 2.0], np.ones((3, 2)), 3),
+            r"noise_variances must be a number or of shape \(2,\), got shape \(3, 2\)",
+        ),
+        (
+            lambda m: linear.expected_loss(m, 1.0, [1.0], 0.0, 3, [1.0, 2.0]),
+            r"start must be a number or of shape \(1,\), got shape \(2,\)",
+        ),
+        (
+            lambda _: linear.best_tuning(
+                linear.sgdm, [1.0], noise_variances=[[1.0], [2.0]], steps=3
+            ),
+            r"noise_variances must be a number or of shape \(1,\), got shape \(2, 1\)",
+        ),
+        (lambda _: linear.best_tuning(linear.sgdm, [1e-33, 1.0]), "curvatures must be within a r"),
         (lambda m: linear.expected_loss(m, 1.0, [1.0], 0.0, 0), "steps must be .*got 0"),
         (lambda m: linear.expected_loss(m, 1.0, [1.0], 0.0, 1, -1), "start must be .*got -1"),
         (lambda m: linear.best_tuning(m, [1.0]), "family must be a function from .*got Linear"),

@@ -428,3 +428,23 @@ def test_a_small_pole_loses_no_digits():
 def test_bad_arguments(build, message):
     with pytest.raises(ValueError, match=message):
         build()
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float32", "int32"])
+def test_strict_promotion_of_hyperparameters(dtype):
+    zero = jnp.array(0, dtype)
+    makers = [
+        lambda: linear.sgdm(zero),
+        lambda: linear.qhm(zero, 0.5),
+        lambda: linear.qhm(0.9, zero),
+        lambda: linear.nesterov(zero),
+        lambda: linear.heavy_ball(zero),
+        lambda: linear.rsgdm(0.9, zero),
+        lambda: linear.LinearMomentum(pole=zero, first=(jnp.float16(1), 1.0)),
+    ]
+    gradient = jnp.ones(3, "bfloat16")
+    with jax.numpy_dtype_promotion("strict"):
+        for make in makers:
+            optimizer = make().transformation(0.1)
+            update, _ = optimizer.update(gradient, optimizer.init(gradient))
+            assert update.dtype == gradient.dtype

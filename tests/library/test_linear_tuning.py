@@ -98,3 +98,40 @@ def test_fact_12_steps_to_what_tuned_sgdm_reaches_in_a_hundred(modes, batch, nee
     assert _steps_needed(h, h / batch, target, needed - 3, needed + 3) == pytest.approx(
         needed, abs=1
     )
+
+
+def _loss_after(decay, rate, curvatures, noise, steps):
+    """SGDM's expected loss, by the covariance of parameter and buffer, step by step."""
+    loss = 0.0
+    for h, variance in zip(curvatures, noise, strict=True):
+        second = np.array([[1.0, 0.0], [0.0, 0.0]])  # of (θ, m)
+        kick = (1 - decay) * np.array([-rate, 1.0])
+        turn = np.array([[1 - rate * (1 - decay) * h, -rate * decay], [(1 - decay) * h, decay]])
+        for _ in range(steps):
+            second = turn @ second @ turn.T + variance * np.outer(kick, kick)
+        loss += h * second[0, 0] / 2
+    return loss
+
+
+@pytest.mark.parametrize("curvatures", [[1.0, 0.1, 0.01], [1.0, 0.01]])
+@pytest.mark.parametrize("noise", [0.0, 1e-3])
+@pytest.mark.parametrize("steps", [3, 5])
+def test_few_steps_have_several_minima(curvatures, noise, steps):
+    noise = noise * np.array(curvatures)
+    found = linear.best_tuning(linear.sgdm, curvatures, noise_variances=noise, steps=steps)
+    assert found.value == pytest.approx(
+        _loss_after(found.method.pole, found.learning_rate, curvatures, noise, steps), rel=1e-9
+    )
+    for decay in 1 - np.geomspace(1e-4, 1, 30):
+        limit = linear.sgdm(decay).stability_limit
+        for rate in limit * np.linspace(0.025, 0.975, 39):
+            assert found.value < _loss_after(decay, rate, curvatures, noise, steps) * (1 + 1e-6)
+
+
+def test_a_family_without_a_method_of_decay_zero():
+    def family(momentum):
+        return linear.heavy_ball(momentum, nesterov=True)
+
+    ours = linear.best_tuning(family, [0.01, 1.0])
+    wanted = linear.best_tuning(linear.nesterov, [0.01, 1.0])
+    assert ours.value == pytest.approx(wanted.value, rel=2e-6)

@@ -173,8 +173,25 @@ def test_compact_buffer_is_the_average_without_the_first_gradient(x64):
 def test_decay_zero_is_plain_sgd_to_the_bit(name, inject):
     # From a number and from a JAX array, after a gradient up to 1/eps times as large.
     optimizer = inject(LINEAR[name][0])(1.0, 0.0)
-    for dtype, large in [("bfloat16", 100), ("float16", 3e4), ("float32", 1e8)]:
+    cases = [("bfloat16", 100), ("float16", 3e4), ("float32", 1e8)]
+    if inject is not optax.inject_hyperparams:  # of a number: what has no weight is not looked at
+        cases += [("float32", 3e38), ("bfloat16", 3e38), ("float16", 65504)]
+    for dtype, large in cases:
         values = jnp.array([1, large, -large, 0.125, 0, -large], dtype)
         gradients = [jnp.roll(values, t) for t in range(6)]
         for g, update in zip(gradients, run(optimizer, gradients, values), strict=True):
             np.testing.assert_array_equal(update, -g)
+
+
+@pytest.mark.parametrize("compact", [False, True])
+def test_correction_zero_is_sgdm_even_where_differences_overflow(compact):
+    gradients = jnp.array([1, -3e38, 3e38, 1, 2], jnp.float32)
+    ours, theirs = (
+        np.stack(run(optimizer, gradients, gradients[0]))
+        for optimizer in (
+            rsgdm_optax.rsgdm(1.0, 0.9, correction=0.0, compact=compact),
+            rsgdm_optax.sgdm(1.0, 0.9),
+        )
+    )
+    assert np.isfinite(theirs).all()
+    np.testing.assert_allclose(ours, theirs, rtol=1e-6)  # two roundings of the average

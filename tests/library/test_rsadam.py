@@ -274,3 +274,17 @@ def test_it_minimises_as_adam_does():
             (params, _), _ = run((jnp.array([-1.0, 1.0]), state), None)
             reached.append(float(f(params)))
         assert max(reached) < 1e-4, reached
+
+
+@pytest.mark.parametrize(
+    ("dtype", "large"), [("float16", 9e3), ("float32", 2e19), ("bfloat16", 1e20)]
+)
+@pytest.mark.parametrize("c", [None, 0.0])
+def test_an_overflow_of_the_second_moment_stops_as_in_adam(dtype, large, c):
+    # Its square is beyond the dtype: updates are 0 from then on, not NaN.
+    ours, adam = (
+        _updates(transformation, jnp.array([1, large, 1, 1], dtype))
+        for transformation in (scale_by_rsadam(correction=c), optax.scale_by_adam())
+    )
+    np.testing.assert_array_equal(ours[2:], 0)
+    np.testing.assert_array_equal(adam[2:], 0)
