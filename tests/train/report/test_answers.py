@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from rsgdm_optax import linear
 from tests.train.documents import paragraph, shows
 
 ROOT = Path(__file__).parents[3]
@@ -100,3 +101,19 @@ def test_the_pilot():
     text = paragraph(TEXT, "The pilot's figures")
     for value in (leads.mean(), leads.std(ddof=1)):
         assert shows(text, value, 2), f"no {value} in: {text}"
+
+
+def test_sharpness_beside_the_stable_limits():
+    text = paragraph(TEXT, "It does not differ in this way")
+    for rate in (1.6, 6.4):
+        eigenvalues = {}
+        for method in (linear.sgdm(0.9), linear.rsgdm(0.9)):
+            arm = "rsgdm" if method.correction else "sgdm"
+            files = sorted((RESULTS / "sharpness" / f"digits-{rate}").glob(f"{arm}-*.json"))
+            eigenvalues[arm] = np.array([json.loads(f.read_text())["eigenvalue"] for f in files])
+            assert shows(text, method.stability_limit / rate, 1)
+            assert eigenvalues[arm].max() < method.stability_limit / rate / 1.4  # "far below"
+        ratios = eigenvalues["sgdm"] / eigenvalues["rsgdm"]
+        assert len(ratios) == 5
+        error = ratios.std(ddof=1) / 5**0.5
+        assert abs(ratios.mean() - 1) < 2 * error < 2.8 - ratios.mean()
