@@ -91,7 +91,7 @@ def test_a_run_that_diverged_counts_as_behind():
 
 def _verdict(prediction, data):
     answer = prediction(data, 0.3)
-    return None if answer is None else answer.verdict
+    return None if answer is None else answer.verdict(len(SEEDS))
 
 
 # losses of rsgdm by rate, sgdm's being 0 → the verdict on the first prediction
@@ -202,7 +202,7 @@ def test_the_lost_gradient_in_steps(tmp_path):
     np.testing.assert_allclose(list(pairs.by_seed.values()), 0.2, rtol=1e-12)
     answer = predictions.lost_gradient(data, 0.3)
     assert [row.difference.n for row in answer.rows] == [8, 8]
-    assert answer.verdict == "undecided"  # a fifth of a step; ln 1.01 is within the margin
+    assert answer.verdict(8) == "undecided"  # a fifth of a step; ln 1.01 is within the margin
 
 
 @pytest.mark.parametrize("correction", [0.0, 0.9, 2.0, 4.0])
@@ -214,10 +214,12 @@ def test_the_curve_is_the_librarys(correction):
     np.testing.assert_allclose(variance(correction, a), expected, rtol=1e-10)
 
 
-def test_the_tables(tmp_path):
+def test_the_tables(tmp_path, monkeypatch):
     cells = _rates(sgdm=[0.0] * 4, rsgdm=[-0.1, -0.2, -0.3, None])
     pack([_study(tmp_path / "study", cells)], tmp_path / "results" / "digits" / "rates.json")
     results = Results(tmp_path / "results")
+    assert "| 8 of 30 pairs run | not run |\n" in predictions.verdicts(results)
+    monkeypatch.setitem(predictions.PAIRS, "digits", 8)
     lines = predictions.verdicts(results).splitlines()
     assert len(lines) == 2 + len(predictions.PREDICTIONS)
     assert lines[2].startswith("| 1. At equal α rsgdm's training loss is below sgdm's, ")
