@@ -16,7 +16,7 @@ _PIPE_WIDTH = 200  # a file or a pipe has no width to fit in
 
 def screen() -> Console:
     """Standard output, as wide as it is."""
-    console = Console(highlight=False, markup=False)
+    console = Console(highlight=False, markup=False, emoji=False)
     if not console.is_terminal:
         console.width = _PIPE_WIDTH
     console.width = max(console.width, _LEAST_WIDTH)

@@ -102,6 +102,8 @@ class Arm:
         call = _Call.parse(self.optimizer, self.optimizer)
         try:
             inner = call.function()(learning_rate=schedule, **call.arguments)
+        except SystemExit as end:
+            raise InputError(f"optimizers: {self._shown} exits, with {end.code!r}") from None
         except Exception as error:  # whatever a function of the user's raises
             raise InputError(f"optimizers: {self._shown}: {first_line(error)}") from error
         if not isinstance(inner, optax.GradientTransformation):
@@ -180,6 +182,11 @@ class _Call:
             sys.path.append(here)
         try:
             found = getattr(importlib.import_module(self.module), self.name)
+        except SystemExit as end:
+            raise InputError(
+                f"optimizers: {self.module} exits as it is imported, with {end.code!r}; a script's "
+                'own work belongs behind `if __name__ == "__main__":`'
+            ) from None
         except Exception as error:  # whatever a module of the user's raises
             raise InputError(
                 f"optimizers: {self.module}:{self.name} cannot be imported: {first_line(error)}"

@@ -35,7 +35,18 @@ if _backend is not None:
         with contextlib.suppress(ValueError):
             mpl.rcParams["backend"] = _backend  # as the import would have done
 
-__all__ = ["GREY", "STYLES", "Axes", "Figure", "drawing", "drawn", "render", "styles", "ticker"]
+__all__ = [
+    "GREY",
+    "STYLES",
+    "Axes",
+    "Figure",
+    "drawing",
+    "drawn",
+    "plain",
+    "render",
+    "styles",
+    "ticker",
+]
 
 # Okabe and Ito's colours, told apart by colour-blind readers; the dashes help in grey.
 STYLES: dict[str, tuple[str, Any]] = {
@@ -79,6 +90,11 @@ def drawing() -> Iterator[None]:
         # A name in a script that the font lacks shows as boxes.
         warnings.filterwarnings("ignore", r"Glyph .* missing from", UserWarning)
         yield
+
+
+def plain(name: str) -> str:
+    """A name as matplotlib is to show it: a dollar sign begins no mathematics."""
+    return name.replace("$", r"\$")
 
 
 def render(figure: Figure, suffix: str, *, text_as_paths: bool = False) -> bytes:

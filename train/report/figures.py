@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from train.report.drawing import GREY, Axes, Figure, drawing, render, styles, ticker
+from train.report.drawing import GREY, Axes, Figure, drawing, plain, render, styles, ticker
 from train.report.scores import Scores
 from train.report.tables import StudyTable
 from train.runs.store import write_bytes
@@ -73,7 +73,7 @@ def draw_differences(table: StudyTable) -> Figure:
         axes.set_xlabel(f"{measure.unit.removeprefix('in ').capitalize()}, difference; {way}")
         axes.xaxis.set_major_locator(ticker.MaxNLocator(4))
         axes.grid(visible=False, axis="y")
-    every[0].set_yticks(range(len(names)), names)
+    every[0].set_yticks(range(len(names)), list(map(plain, names)))
     every[0].set_ylim(len(names) - 0.4, -0.6)
     return figure
 
@@ -191,7 +191,7 @@ def draw_band(
     colour, dashes = style
     mean = np.array([at.mean() for at in values])
     marker = "o" if len(x) < 2 else ""  # a line of one point is none
-    axes.plot(x, mean, color=colour, linestyle=dashes, label=label, marker=marker)
+    axes.plot(x, mean, color=colour, linestyle=dashes, label=plain(label), marker=marker)
     if all(len(at) > 1 for at in values):
         std = np.array([at.std(ddof=1) for at in values])
         # Never beyond what was seen: on a logarithmic axis a band must not reach zero.

@@ -34,8 +34,17 @@ class Measure:
 
 
 def number(value: float, digits: int, sign: str = "-") -> str:
-    """A number with so many digits behind the point; very large ones have an exponent."""
-    return f"{value:{sign}.{digits}{'f' if abs(value) < 1e7 else 'e'}}"
+    """A number with so many digits behind the point, as far as these show it.
+
+    One that would be cut to 0 has two digits and an exponent instead; a very large one is whole, or
+    has an exponent.
+    """
+    size = abs(value)
+    if 0 < size < 0.5 * 10.0**-digits:
+        return f"{value:{sign}.2g}"
+    if size < 1e7:
+        return f"{value:{sign}.{digits}f}"
+    return f"{value:{sign}.0f}" if size < 1e15 else f"{value:{sign}.6e}"
 
 
 @dataclasses.dataclass(frozen=True)

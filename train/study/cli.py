@@ -53,6 +53,8 @@ def parse(arguments: Sequence[str] | None = None) -> Command:
     if changes.keys() & {"cluster", "distributed", "coordinator"}:
         changes.setdefault("workers", None)  # not the preset's
     config = config.replace(**changes)
+    if "learning_rate" in changes:
+        _check_arms(given["learning_rate"], config)
     if config.study.rates_from is not None:
         if "learning_rate" in changes:
             raise InputError("rates_from: not together with learning_rate; each gives the rates")
@@ -94,6 +96,14 @@ def _parser() -> argparse.ArgumentParser:
             option["nargs"] = "+" if field.name in _SEVERAL else None
         parser.add_argument("--" + field.name.replace("_", "-"), **option)
     return parser
+
+
+def _check_arms(texts: list[str], config: Config) -> None:
+    """Raises `InputError` for a rate of an arm that is not there. (A preset's may wait for one.)"""
+    arms = [arm.name for arm in config.study.arms]
+    for name in (text.partition("=")[0] for text in texts if "=" in text):
+        if name not in arms:
+            raise InputError(f"learning_rate: {name!r} is no arm of this study: {', '.join(arms)}")
 
 
 def _learning_rates(

@@ -48,7 +48,8 @@ _SEEDS = Rule(
 _WORKERS = Rule(
     "auto, none, or a whole number of 1 or more",
     lambda value: (
-        isinstance(value, str) and (value == "auto" or (value.isdecimal() and value != "0"))
+        isinstance(value, str)
+        and (value == "auto" or (value.isdecimal() and len(value) < 10 and int(value) > 0))
     ),
     lambda text: None if text == "none" else text,
 )

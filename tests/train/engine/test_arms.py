@@ -139,3 +139,14 @@ def test_built_in_arms_take_a_step_on_the_presets_models(preset):
     for arm in PRESETS[preset].study.arms:
         arm.check(params)
         assert arm.ema_rate(1.0, run.lr_convention, run.decay) == 1.0
+
+
+@pytest.mark.parametrize("code", ["", "3", "'done'"])
+def test_a_module_or_function_that_exits_is_refused(code, own_module, tmp_path):
+    (tmp_path / "exits.py").write_text(f"import sys; sys.exit({code})")
+    late = f"import sys\n\n\ndef make(learning_rate):\n    sys.exit({code})\n"
+    (tmp_path / "late.py").write_text(late)
+    with pytest.raises(InputError, match=r"exits exits as it is imported, with .*__main__"):
+        Arm.parse("x=exits:make")
+    with pytest.raises(InputError, match=r"x=late:make exits, with "):
+        Arm.parse("x=late:make").make(lambda _: 0.1, decay=0.9, weight_decay=0.0)

@@ -9,11 +9,11 @@ import pytest
 from tests.train.commands import status
 from tests.train.study_files import snapshot
 from train.report import report
-from train.report.drawing import drawn
+from train.report.drawing import drawn, render
 from train.report.figures import draw_differences, draw_rates
 from train.report.rates import best_rates
 from train.report.report import read_csv_report
-from train.report.scores import Measure, Score, Scores
+from train.report.scores import Measure, Score, Scores, number
 
 pytestmark = pytest.mark.usefixtures("no_pictures")
 
@@ -251,3 +251,27 @@ def test_the_figure_of_differences(tmp_path):
     # Of six digits.
     np.testing.assert_allclose(lines[1], [[found.low, found.high], [0, 0]], rtol=1e-5)
     np.testing.assert_allclose(lines[2], [[found.mean], [0]], rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "shown"),
+    [
+        (0.0312, 4, "+0.0312"),
+        (0.00003, 4, "+3e-05"),
+        (-5.12e-14, 12, "-5.1e-14"),
+        (0.0, 4, "+0.0000"),
+        (0.00006, 4, "+0.0001"),
+        (12345678.4, 0, "+12345678"),
+        (12345678.4, 4, "+12345678"),
+        (1.2345678e20, 2, "+1.234568e+20"),
+    ],
+)
+def test_numbers_are_cut_neither_to_zero_nor_to_one_digit(value, digits, shown):
+    assert number(value, digits, "+") == shown
+
+
+@pytest.mark.parametrize("name", ["cost_$5", "b$", "$\\frac$", "$x$"])
+def test_names_are_no_mathematics(name, tmp_path):
+    lines = [line.replace("lion", name) for line in _plain()]
+    (table,) = read_csv_report(_file(tmp_path, *lines)).tables
+    assert f">{name} − adam<" in render(draw_differences(table), "svg").decode()

@@ -280,3 +280,18 @@ def test_gain_of_pairing():
     assert Pairing.of([1.0, 2.0], [1.0, 3.0]) == Pairing(None, None)
     assert Pairing.of([1.0, 2.0, 3.0], [2.0, 3.0, 4.0]).gain is None  # no spread of differences
     assert Pairing.of([1.0, 1.0, 1.0], [2.0, 3.0, 4.0]) == Pairing(None, 1.0)
+
+
+@pytest.mark.parametrize("exploded", [5e6, 1e12, 1e100])
+def test_one_pair_that_exploded_makes_no_ties_of_the_others(exploded):
+    tests = SignFlips(np.array([0.003] * 9 + [exploded]))
+    assert tests.p() == 2 / 2**10  # all ten have one sign
+    low, _ = tests.interval(0.05)
+    assert low == pytest.approx(0.003)
+
+
+def test_equal_differences_of_unequal_scores_tie():
+    pairs = [(0.92, 0.9), (0.52, 0.5), (0.12, 0.1), (0.32, 0.3), (0.3, 0.32), (0.7, 0.72)]
+    differences = paired_differences(*zip(*pairs, strict=True))
+    assert len(set(differences)) > 2  # they round otherwise
+    assert SignFlips(differences).p() == SignFlips(np.sign(differences)).p()
