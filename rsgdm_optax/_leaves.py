@@ -38,11 +38,12 @@ def check_leaf(kind: str, path: Any, leaf: Any) -> None:
 def check_buffers(path: Any, gradient: jax.Array, buffers: Sequence[Any]) -> None:
     """Raises unless each buffer can take up this gradient."""
     for buffer in buffers:
-        if dtype_of(buffer) not in AVERAGED or jnp.shape(buffer) != gradient.shape:
-            dtype = dtype_of(buffer)
-            found = f"{buffer!r:.100}" if dtype is None else f"dtype {_name(dtype)}"
+        dtype = dtype_of(buffer)
+        if dtype not in AVERAGED or jnp.shape(buffer) != gradient.shape:
             if dtype in AVERAGED:
                 found = f"shape {jnp.shape(buffer)}"
+            else:
+                found = f"{buffer!r:.100}" if dtype is None else f"dtype {_name(dtype)}"
             raise ValueError(
                 f"{_describe('gradient', path)} is of shape {gradient.shape}, its buffer {found}: "
                 "gradients must have the shapes of the parameters that init was given."

@@ -70,7 +70,7 @@ def best_tuning(
       The method, its learning rate, and the rate or the loss that they reach. The numeric search
       looks at α from 10⁻⁴ of its stable limit on and at decays up to 0.9999, and finds the value
       to about 10⁻⁶ of itself. Without noise a loss has many narrow dips, of which it may miss the
-      lowest: by up to a third of the value on a thousand modes.
+      lowest.
 
     Raises:
       ValueError: if an argument is not as described.

@@ -430,21 +430,32 @@ def test_bad_arguments(build, message):
         build()
 
 
-@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float32", "int32"])
-def test_strict_promotion_of_hyperparameters(dtype):
-    zero = jnp.array(0, dtype)
-    makers = [
-        lambda: linear.sgdm(zero),
-        lambda: linear.qhm(zero, 0.5),
-        lambda: linear.qhm(0.9, zero),
-        lambda: linear.nesterov(zero),
-        lambda: linear.heavy_ball(zero),
-        lambda: linear.rsgdm(0.9, zero),
-        lambda: linear.LinearMomentum(pole=zero, first=(jnp.float16(1), 1.0)),
-    ]
-    gradient = jnp.ones(3, "bfloat16")
+@pytest.mark.parametrize(
+    ("dtype", "value"), [("bfloat16", 0.5), ("float16", 0.5), ("float32", 0.5), ("int32", 0)]
+)
+@pytest.mark.parametrize(
+    "make",
+    [
+        linear.sgdm,
+        lambda x: linear.qhm(x, 0.25),
+        lambda x: linear.qhm(0.9, x),
+        linear.nesterov,
+        linear.heavy_ball,
+        lambda x: linear.rsgdm(0.9, x),
+        lambda x: LinearMomentum(pole=x, first=(x, 1.0)),
+    ],
+)
+def test_strict_promotion_of_hyperparameters(make, dtype, value):
+    # The updates are those of the Python number, in the gradient's own precision.
+    gradients = [jnp.array([1.0, -3.0], "bfloat16"), jnp.array([2.0, 0.5], "bfloat16")]
     with jax.numpy_dtype_promotion("strict"):
-        for make in makers:
-            optimizer = make().transformation(0.1)
-            update, _ = optimizer.update(gradient, optimizer.init(gradient))
-            assert update.dtype == gradient.dtype
+        for number in (jnp.array(value, dtype), float(value)):
+            optimizer = make(number).transformation(0.125)
+            state, path = optimizer.init(gradients[0]), []
+            for gradient in gradients:
+                update, state = optimizer.update(gradient, state)
+                assert update.dtype == gradient.dtype
+                path.append(update.astype("float32"))
+            if isinstance(number, jax.Array):
+                traced = path
+    np.testing.assert_allclose(traced, path, rtol=2**-7)  # two roundings to bfloat16

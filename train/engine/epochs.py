@@ -120,7 +120,6 @@ class Trainer:
         self._models: dict[tuple[str, str], _Model] = {}
         self._programs: dict[RunConfig, _Programs] = {}
         self._statistics: dict[tuple[str, str, int], Reestimation] = {}
-        self._latest: tuple[RunConfig, Any, Any] | None = None  # run, weights, their statistics
 
     # --- Runs.
 
@@ -244,19 +243,13 @@ class Trainer:
 
     def _reestimated(self, run: RunConfig, state: TrainState) -> Any:
         """BatchNorm's statistics at the state's weights: see train/engine/batch_norm.py."""
-        if self._latest is not None:
-            latest_run, params, statistics = self._latest
-            if latest_run == run and params is state.params:
-                return statistics  # the end of a run asks for its last epoch's again
         examples, count = self._examples, len(self._dataset.train)
         key = run.model, run.dtype, run.batch_size
         if key not in self._statistics:
             network = self._model(run).network
             self._statistics[key] = Reestimation(network, run.batch_size, count, self._parallel)
         order = self._order(self.keys(0), 0, count)  # the same for all runs
-        statistics = self._statistics[key](state.params, examples, order, self._throttle)
-        self._latest = run, state.params, statistics
-        return statistics
+        return self._statistics[key](state.params, examples, order, self._throttle)
 
     # --- An epoch.
 

@@ -75,9 +75,8 @@ class Examples(NamedTuple):
             padding = -len(split) % batch
             images.append(np.pad(split.images, ((0, padding), (0, 0), (0, 0), (0, 0))))
             labels.append(np.pad(split.labels, (0, padding), constant_values=-1))
-        joined: tuple[Any, ...] = (np.concatenate(images), np.concatenate(labels))
-        colors: tuple[Any, ...] = (dataset.mean, dataset.std)
-        return cls(*joined, *colors)
+        arrays: list[Any] = [*map(np.concatenate, (images, labels)), dataset.mean, dataset.std]
+        return cls(*arrays)
 
 
 class Keys(NamedTuple):
