@@ -1,17 +1,20 @@
 """BatchNorm at evaluation: running or re-estimated statistics, against NumPy."""
 
 import json
+import logging
 
+import jax
 import numpy as np
 import pytest
 from flax import nnx
 
 from tests.train.conftest import one_device, run_study, small
 from train.data.dataset import load
-from train.engine.batch_norm import MOST_BATCHES
+from train.engine.batch_norm import MOST_BATCHES, Reestimation
 from train.engine.epochs import Trainer
-from train.engine.steps import Keys, epoch_order
-from train.models.cpu_convolution import VARIABLE
+from train.engine.parallel import Jit
+from train.engine.recipe import make_network
+from train.engine.steps import Examples, Keys, epoch_order
 from train.models.resnet import MODELS, BatchNorm
 
 BATCH = 40
@@ -32,7 +35,6 @@ class _Normalised(nnx.Module):
 def trained(monkeypatch):
     """A trainer, its data, a run and its state after an epoch."""
     monkeypatch.setitem(MODELS, "normalised", _Normalised)
-    monkeypatch.setenv(VARIABLE, "xla")  # there is no convolution
     data = load("digits")
     config = small("unused", model="normalised", batch_size=BATCH, epochs=1, train_examples=None)
     run = config.runs(data.fingerprint)[0]
@@ -101,3 +103,36 @@ def test_a_result_has_the_figures_of_both(batch_norm, tmp_path):
     for what in ("loss", "accuracy"):
         assert result[f"test_{what}"] == result[f"{batch_norm}_test_{what}"]
     assert result["running_test_loss"] != result["reestimated_test_loss"]
+
+
+def test_both_splits_are_evaluated_by_one_program(trained, caplog):
+    trainer, _, run, state = trained
+    with jax.log_compiles(), caplog.at_level(logging.WARNING):
+        fresh = Trainer(load("digits"), devices=one_device())
+        for split in ("train", "evaluation"):
+            assert fresh.evaluate(run, state, split, "running") == trainer.evaluate(
+                run, state, split, "running"
+            )
+    compiled = [record.message for record in caplog.records if "Compiling" in record.message]
+    assert sum("jit(evaluation_step)" in message for message in compiled) == 1
+
+
+def test_statistics_of_the_same_weights_are_made_once(trained):
+    _, data, run, state = trained
+    network = make_network(data, run.model)
+    count = len(data.train)
+    reestimated = Reestimation(network, BATCH, count, Jit(one_device()))
+    examples = jax.device_put(Examples.of(data, data.train))
+    order = epoch_order(Keys.of_seed(0), 0, count)
+    batches = []
+
+    def statistics(params):
+        return reestimated(params, examples, order, lambda _, batch: batches.append(batch))
+
+    first = statistics(state.params)
+    assert batches == list(range(1, MOST_BATCHES + 1))
+    assert statistics(state.params) is first
+    assert len(batches) == MOST_BATCHES
+    moved = jax.tree.map(lambda x: x + 1, state.params)
+    statistics(moved)
+    assert len(batches) == 2 * MOST_BATCHES
