@@ -1,7 +1,6 @@
 """The report on one study or several: what shares a table, what is refused, the paper beside it."""
 
 import dataclasses
-import itertools
 import json
 import re
 import shutil
@@ -9,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.train.made_up import write_run
+from tests.train.made_up import study_of, write_run
 from tests.train.study_files import config
 from train.common.errors import InputError
 from train.report.pack import pack
@@ -17,15 +16,6 @@ from train.report.report import build_report, read_report
 from train.report.studies import curves, title_of
 
 pytestmark = pytest.mark.usefixtures("no_pictures")
-
-
-def _study(folder, seeds=range(8), optimizers=("sgdm", "rsgdm"), **settings):
-    """Accuracies that depend on optimizer and seed alone."""
-    for name, seed in itertools.product(optimizers, seeds):
-        ahead = {"sgdm": 0, "rsgdm": 4, "nesterov": 5}[name]
-        accuracy = (900 + (7 * seed) % 5 + ahead + (seed % 2 if ahead else 0)) / 1000
-        write_run(folder, name, seed, accuracy, loss=0.25 + (3 * seed) % 7 / 100, **settings)
-    return folder
 
 
 FILES = {"table.md", "results.json"} | {
@@ -42,7 +32,7 @@ def _files(folder):
 
 
 def test_the_report_of_a_known_study(tmp_path):
-    report = build_report(_study(tmp_path / "study"))
+    report = build_report(study_of(tmp_path / "study"))
     accuracy, loss, train_loss = report.tables[0].comparisons
     # Differences of 4, 5, 4, 5, ... thousandths. Of the 255 means of subsets, 15 are 4 or less.
     found = accuracy.difference
@@ -73,7 +63,7 @@ def test_less_training_loss_is_better(tmp_path):
     ],
 )
 def test_the_comparisons_that_count(options, expected, tmp_path):
-    study = _study(tmp_path / "study", optimizers=("nesterov", "rsgdm", "sgdm"))
+    study = study_of(tmp_path / "study", optimizers=("nesterov", "rsgdm", "sgdm"))
     (table,) = read_report(study, **options).tables
     arms = [(each.arm, each.other) for each in table.comparisons]
     assert arms == 3 * expected  # of each measure
@@ -83,21 +73,21 @@ def test_the_comparisons_that_count(options, expected, tmp_path):
 
 def test_too_few_seeds_are_said(tmp_path):
     optimizers = ("sgdm", "rsgdm", "nesterov")
-    enough = _study(tmp_path / "enough", range(7), optimizers)
+    enough = study_of(tmp_path / "enough", range(7), optimizers)
     assert "pairs are needed" not in read_report(enough).markdown()
-    text = read_report(_study(tmp_path / "few", range(6), optimizers)).markdown()
+    text = read_report(study_of(tmp_path / "few", range(6), optimizers)).markdown()
     assert "With 2 comparisons, at least 7 pairs are needed to find any difference" in text
     assert text.count("6 pairs cannot show anything at 97.5 %") >= 4
 
 
 def test_one_epoch_is_not_epochs(tmp_path):
-    study = _study(tmp_path / "study", range(2), epochs=1, halve_every=1)
+    study = study_of(tmp_path / "study", range(2), epochs=1, halve_every=1)
     text = read_report(study).markdown()
     assert ", 1 epoch, batch 128, rate halved every 1 epoch, " in text
 
 
 def test_the_margin_decides_equivalence_alone(tmp_path):
-    study = _study(tmp_path / "study")
+    study = study_of(tmp_path / "study")
     found = {}
     for points in (0.3, 0.45, 0.6):
         report = read_report(study, margin_points=points)
@@ -107,63 +97,15 @@ def test_the_margin_decides_equivalence_alone(tmp_path):
     assert found == {0.3: ("better", False), 0.45: ("better", False), 0.6: ("better", True)}
 
 
-def test_studies_of_the_same_settings_share_a_table(tmp_path):
-    whole = read_report(_study(tmp_path / "whole"))
-    parts = [_study(tmp_path / "a", range(3)), _study(tmp_path / "b", range(3, 8))]
-    for folders in (parts, parts[::-1]):
-        report = read_report(*folders, output=tmp_path / "report")
-        (section,) = report.sections
-        table, group = section.table, section.study
-        assert table.folders == [str(folder) for folder in folders]
-        assert dataclasses.replace(table, folders=[]) == whole.tables[0]
-        assert {run.config.name: run for run in group.runs} == {
-            run.config.name: run for run in whole.sections[0].study.runs
-        }
-        assert curves(group) == curves(whole.sections[0].study)
-
-
-def test_an_optimizer_may_come_from_another_folder(tmp_path):
-    folders = [
-        _study(tmp_path / "a"),
-        _study(tmp_path / "b", optimizers=("nesterov",), learning_rate=0.1),
-    ]
-    (table,) = read_report(*folders, output=tmp_path / "report").tables
-    assert [(row.arm, row.rate) for row in table.rows] == [
-        *(("sgdm", 0.5), ("rsgdm", 0.5), ("nesterov", 0.1)),
-    ]
-    assert [each.difference.n for each in table.comparisons] == 6 * [8]
-
-
-@pytest.mark.parametrize(
-    ("settings", "heading"),
-    [
-        ({"lr_convention": "heavy_ball"}, "Table 2: lr_convention heavy_ball"),
-        ({"optimizer": "optax:lion"}, "Table 2"),
-        ({"data": "fedcba98"}, "Table 2: data fedcba98"),
-        ({"epochs": 3, "dtype": "bfloat16"}, "Table 2: epochs 3, dtype bfloat16"),
-        ({"validation_examples": 100}, "Table 2: validation_examples 100"),
-    ],
-)
-def test_studies_of_other_settings_have_tables_of_their_own(settings, heading, tmp_path):
-    folders = [
-        _study(tmp_path / "a", range(4)),
-        _study(tmp_path / "b", range(4, 7), **settings),
-        _study(tmp_path / "c", range(4, 6)),
-    ]
-    report = read_report(*folders, output=tmp_path / "report")
-    assert [[row.n for row in table.rows] for table in report.tables] == [[6, 6], [3, 3]]
-    assert f"## {heading}\n" in report.markdown()
-
-
 def test_several_rates_an_arm_are_rows_of_one_table(tmp_path):
     """In one folder or two, or packed: a line a rate, the best rates, a figure of all."""
     one = tmp_path / "one"
     for rate, seeds in ((0.5, range(4)), (0.25, range(3))):
-        _study(one, seeds, learning_rate=rate)
-    _study(one, range(4), optimizers=("nesterov",))
-    parts = [_study(tmp_path / "a", range(4)), tmp_path / "b"]
-    _study(parts[1], range(3), learning_rate=0.25)
-    _study(parts[1], range(4), optimizers=("nesterov",))
+        study_of(one, seeds, learning_rate=rate)
+    study_of(one, range(4), optimizers=("nesterov",))
+    parts = [study_of(tmp_path / "a", range(4)), tmp_path / "b"]
+    study_of(parts[1], range(3), learning_rate=0.25)
+    study_of(parts[1], range(4), optimizers=("nesterov",))
     pack([one], tmp_path / "packed.json")
     report = build_report(one)
     (table,) = report.tables
@@ -214,7 +156,10 @@ def test_the_title_says_how_runs_were_trained(settings, said):
 
 
 def test_a_report_removes_what_an_earlier_one_drew(tmp_path, no_pictures):
-    folders = [_study(tmp_path / "a", range(2)), _study(tmp_path / "b", range(2), epochs=3)]
+    folders = [
+        study_of(tmp_path / "a", range(2)),
+        study_of(tmp_path / "b", range(2), epochs=3),
+    ]
     build_report(*folders, output=tmp_path / "report")
     found = _files(tmp_path / "report")
     assert {name.partition("/")[0] for name in found if "/" in name} == {"table-1", "table-2"}
@@ -223,7 +168,7 @@ def test_a_report_removes_what_an_earlier_one_drew(tmp_path, no_pictures):
 
 
 def test_another_report_removes_the_same(tmp_path, no_pictures, monkeypatch):
-    study, real = _study(tmp_path / "a", range(2)), Path.unlink
+    study, real = study_of(tmp_path / "a", range(2)), Path.unlink
     build_report(study)
     (study / "report" / "validation_loss.png").touch()
 
@@ -236,53 +181,8 @@ def test_another_report_removes_the_same(tmp_path, no_pictures, monkeypatch):
     assert _files(study / "report") == FILES
 
 
-def test_a_study_that_belongs_to_two_others(tmp_path):
-    a = _study(tmp_path / "a")
-    b = _study(tmp_path / "b", optimizer="optax:lion")
-    c = _study(tmp_path / "c", optimizers=("nesterov",))
-    for order in itertools.permutations((a, b, c)):
-        with pytest.raises(InputError, match=r"c: belongs with .*, which differ in optimizer"):
-            read_report(*order, output=tmp_path / "report")
-    assert not (tmp_path / "report").exists()
-
-
-def test_the_same_run_in_two_folders_counts_once(tmp_path):
-    a, b = _study(tmp_path / "a", range(4)), _study(tmp_path / "b", range(2, 6), speed=1.0)
-    (table,) = read_report(a, b, a, output=tmp_path / "report").tables
-    assert [row.n for row in table.rows] == [6, 6]
-
-
-@pytest.mark.parametrize(
-    ("file", "old", "new"),
-    [
-        ("result.json", '"clean_train_loss": 0.125', '"clean_train_loss": 0.126'),
-        ("metrics.jsonl", '"train_loss": 0.5', '"train_loss": 0.6'),
-    ],
-)
-def test_the_same_run_with_other_results_is_refused(file, old, new, tmp_path):
-    a, b = _study(tmp_path / "a", range(4)), _study(tmp_path / "b", range(4))
-    path = b / "rsgdm-seed2" / file
-    assert path.read_text().count(old) == 1
-    path.write_text(path.read_text().replace(old, new))
-    with pytest.raises(
-        InputError, match=r"b/rsgdm-seed2: has other results than .*a/rsgdm-seed2, of the same"
-    ):
-        build_report(a, b, output=tmp_path / "report")
-    assert not (tmp_path / "report").exists()
-
-
-def test_unfinished_runs_count_unless_another_folder_has_them(tmp_path):
-    a, b = _study(tmp_path / "a", range(4)), _study(tmp_path / "b", range(4))
-    for seed in (1, 2):
-        (a / f"rsgdm-seed{seed}" / "result.json").unlink()
-    (b / "rsgdm-seed2" / "result.json").unlink()
-    report = read_report(a, b, output=tmp_path / "report")
-    assert report.tables[0].unfinished == 1
-    assert "Unfinished runs, not counted: 1." in report.markdown()
-
-
 def test_pairs_with_a_diverged_run_are_left_out_and_counted(tmp_path):
-    study = _study(tmp_path / "study", range(8))
+    study = study_of(tmp_path / "study", range(8))
     write_run(study, "rsgdm", 1, None)
     write_run(study, "sgdm", 2, None)
     write_run(study, "sgdm", 3, None)
@@ -333,7 +233,7 @@ PAPERS = {
 @pytest.mark.parametrize(("dataset", "model"), PAPERS)
 def test_the_papers_numbers_stand_beside_ours(dataset, model, tmp_path):
     optimizers = ("sgdm", "rsgdm", "nesterov")
-    study = _study(tmp_path / "a", range(2), optimizers, dataset=dataset, model=model)
+    study = study_of(tmp_path / "a", range(2), optimizers, dataset=dataset, model=model)
     report = read_report(study)
     text = report.markdown()
     assert len(re.findall("paper", text, re.I)) == len(PAPERS[dataset, model])
@@ -342,7 +242,7 @@ def test_the_papers_numbers_stand_beside_ours(dataset, model, tmp_path):
     assert len(report.rows) == 3
     # They are of the test set.
     held_out = {"dataset": dataset, "model": model, "validation_examples": 100}
-    report = read_report(_study(tmp_path / "b", range(2), **held_out))
+    report = read_report(study_of(tmp_path / "b", range(2), **held_out))
     assert "paper" not in report.markdown()
 
 
@@ -360,7 +260,7 @@ def test_the_papers_numbers_stand_beside_ours(dataset, model, tmp_path):
     ],
 )
 def test_output_that_is_something_else(place, why, tmp_path):
-    a, b = _study(tmp_path / "a", range(2)), _study(tmp_path / "b", range(2, 4))
+    a, b = study_of(tmp_path / "a", range(2)), study_of(tmp_path / "b", range(2, 4))
     (tmp_path / "file").write_text("mine")
     for name in ("own/thesis.txt", "tables/table.md", "results/results.json"):
         (tmp_path / name).parent.mkdir()
@@ -372,7 +272,7 @@ def test_output_that_is_something_else(place, why, tmp_path):
 
 
 def test_output_of_one_study(tmp_path, no_pictures):
-    study = _study(tmp_path / "study", range(2))
+    study = study_of(tmp_path / "study", range(2))
     for output in (tmp_path / "deep" / "report", study / "report", study / ".." / "empty"):
         report = build_report(study, output=output)
         assert report.folder == output
@@ -385,5 +285,5 @@ def test_output_of_one_study(tmp_path, no_pictures):
 @pytest.mark.parametrize("points", [0, -0.3, 100, float("nan"), float("inf")])
 def test_margins_that_make_no_sense(points, tmp_path):
     with pytest.raises(InputError, match=r"margin: .* is not a number of points above 0, below"):
-        build_report(_study(tmp_path / "study", range(2)), margin_points=points)
+        build_report(study_of(tmp_path / "study", range(2)), margin_points=points)
     assert not (tmp_path / "study" / "report").exists()
