@@ -66,6 +66,15 @@ def as_real(value: Any) -> float:
         return math.inf
 
 
+def as_array(name: str, values: Any) -> np.ndarray[Any, Any]:
+    """The values as a NumPy array, whatever its dtype; raises if they have none."""
+    try:
+        return np.asarray(values)
+    except (TypeError, ValueError):  # traced, or rows of several lengths
+        what = "an array whose values are known"
+        raise ValueError(f"{name} must be {what}, got {shown(values)}.") from None
+
+
 def check_decay(decay: ArrayLike, name: str = "decay") -> Number:
     """Returns a decay as a Python float, or the JAX array that it is."""
     return decay if is_jax_scalar(decay) else read_decay(decay, name)

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from jax.typing import ArrayLike
 
-from rsgdm_optax._arguments import read_decay
+from rsgdm_optax._arguments import as_array, read_decay
 
 __all__ = ["BiasTerms", "bias_terms"]
 
@@ -84,7 +84,7 @@ def bias_terms(gradients: npt.ArrayLike, decay: ArrayLike) -> BiasTerms:
       Section 2 of the paper; theory.md, section 5.
     """
     beta = read_decay(decay)
-    g = np.asarray(gradients)
+    g = as_array("gradients", gradients)
     if g.ndim == 0 or len(g) == 0 or not jnp.issubdtype(g.dtype, jnp.number):
         raise ValueError(
             "gradients must be numbers of shape (T, ...) with T of 1 or more, "

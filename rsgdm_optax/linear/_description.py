@@ -13,6 +13,7 @@ from jax.typing import DTypeLike
 
 from rsgdm_optax._arguments import (
     Number,
+    as_array,
     at_least_float32,
     check_accumulator_dtype,
     check_decay,
@@ -217,7 +218,7 @@ class LinearMomentum:
           ValueError: if the frequencies are not real numbers.
         """
         gain, beta, c = known(self)
-        f = np.asarray(frequencies)
+        f = as_array("frequencies", frequencies)
         if not (jnp.issubdtype(f.dtype, jnp.floating) or jnp.issubdtype(f.dtype, jnp.integer)):
             raise ValueError(f"frequencies must be real numbers, got dtype {f.dtype}.")
         turn = np.exp(-2j * np.pi * f.astype(np.float64))

@@ -135,8 +135,9 @@ def convergence_rate(
         return np.abs(1 - a)
     half = (1 + beta - a * (1 - beta) * (1 + c)) / 2
     product = beta - a * c * (1 - beta)
-    square = half**2 - product
-    root = np.sqrt(np.maximum(square, 0))
+    scale = np.maximum(np.abs(half), 1)  # whose square may overflow
+    square = (half / scale) ** 2 - product / scale / scale
+    root = scale * np.sqrt(np.maximum(square, 0))
     return np.where(square < 0, np.sqrt(np.abs(product)), np.abs(half) + root)
 
 

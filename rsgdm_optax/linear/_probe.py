@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import optax
 
+from rsgdm_optax._arguments import as_array, shown
 from rsgdm_optax.linear._description import Array, LinearMomentum, check_steps
 
 
@@ -74,7 +75,7 @@ def impulse_response(
       docs/linear-momentum.md has the table of what it says of optax's transformations.
     """
     check_steps(steps)
-    x = np.random.default_rng(0).standard_normal(steps) if at is None else np.asarray(at)
+    x = np.random.default_rng(0).standard_normal(steps) if at is None else as_array("at", at)
     is_real = jnp.issubdtype(x.dtype, jnp.floating) or jnp.issubdtype(x.dtype, jnp.integer)
     if not is_real or x.ndim == 0 or len(x) != steps:
         raise ValueError(
@@ -165,7 +166,7 @@ def identify(weights: npt.ArrayLike) -> Identified:
     References:
       docs/linear-momentum.md.
     """
-    w = np.asarray(weights)
+    w = as_array("weights", weights)
     is_real = jnp.issubdtype(w.dtype, jnp.floating) or jnp.issubdtype(w.dtype, jnp.integer)
     if not is_real or w.ndim != 2 or w.shape[0] != w.shape[1] or len(w) < 4:
         raise ValueError(
@@ -173,6 +174,8 @@ def identify(weights: npt.ArrayLike) -> Identified:
             f"got shape {w.shape} and dtype {w.dtype}."
         )
     w = w.astype(np.float64)
+    if not np.isfinite(w).all():
+        raise ValueError(f"weights must be finite, got {shown(w)}.")
     largest = float(np.abs(w).max())
     tiny = 2e-6 * largest  # float32's rounding errors
     h = w[-1, :0:-1]

@@ -143,6 +143,10 @@ def test_bad_gradients_and_decay():
     for gradients in (1.0, [], np.zeros((0, 3)), ["a"], [None], [True]):
         with pytest.raises(ValueError, match="gradients must be numbers of shape"):
             analysis.bias_terms(gradients, 0.9)
+    with pytest.raises(
+        ValueError, match=r"^gradients must be an array whose values are known, got"
+    ):
+        analysis.bias_terms([[1.0], [1.0, 2.0]], 0.9)
     for decay in (2.0, jnp.array(1.5), "a"):
         with pytest.raises(ValueError, match=r"decay must be a real number in \[0, 1\), got"):
             analysis.bias_terms([1.0], decay)

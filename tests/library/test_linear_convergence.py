@@ -95,3 +95,10 @@ def test_a_start_of_its_own_excites_a_cancelled_pole():
 def test_pole_and_zero_cancel_whatever_they_round_to(make):
     rates = [linear.convergence_rate(make(b / 100), 0.9, 1.0) for b in range(1, 100)]
     np.testing.assert_allclose(rates, 0.1, rtol=1e-12)
+
+
+def test_rates_whose_squares_overflow():
+    # Far from the stable end the larger root is the sum of both: 1 + β − a(1−β)(1+c).
+    found = linear.convergence_rate(linear.sgdm(0.5), 1e200, [1e-200, 1e-40, 1.0])
+    assert found[0] == linear.convergence_rate(linear.sgdm(0.5), 1.0, 1.0)
+    np.testing.assert_allclose(found[1:], [5e159, 5e199], rtol=1e-15)

@@ -423,6 +423,10 @@ def test_a_small_pole_loses_no_digits():
         (lambda: linear.sgd().weights(0), "steps must be a whole number of 1 or more, got 0"),
         (lambda: linear.sgd().impulse(True), "steps must be a whole number .*got True"),
         (lambda: linear.sgd().frequency_response("a"), "frequencies must be real numbers, got"),
+        (
+            lambda: jax.jit(linear.sgd().frequency_response)(0.1),
+            "frequencies must be an array whose values are known, got .*Trace",
+        ),
     ],
 )
 def test_bad_arguments(build, message):

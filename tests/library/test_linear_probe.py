@@ -176,6 +176,12 @@ def test_what_is_not_of_the_family_says_so(x64):
             lambda: linear.impulse_response(optax.sgd(1.0), 2, at=np.zeros(2, complex)),
             "at must be real numbers .*complex128",
         ),
+        (
+            lambda: linear.impulse_response(optax.sgd(1.0), 2, at=[[1.0], [1.0, 2.0]]),
+            r"^at must be an array whose values are known, got \[\[1.0\], \[1.0, 2.0\]\]\.$",
+        ),
+        (lambda: linear.identify([[1.0], 1.0]), "^weights must be an array whose values are known"),
+        (lambda: linear.identify(np.full((4, 4), np.nan)), "^weights must be finite, got array"),
         (lambda: linear.identify(np.eye(3)), r"weights must be .*T of 4 or more, got shape \(3, 3"),
         (lambda: linear.identify(np.ones((4, 5))), r"weights must be .*got shape \(4, 5\)"),
         (lambda: linear.identify(np.eye(4) * 1j), "weights must be real .*complex128"),
