@@ -128,7 +128,7 @@ def _packed(path: Path, names: Mapping[str, str]) -> dict[str, bytes]:
                 name = Path(member.name).name
                 if member.isfile() and member.size < _LARGEST and name in names:
                     files[name] = tar.extractfile(member).read()  # type: ignore[union-attr]
-    except tarfile.TarError as error:
+    except (tarfile.TarError, ValueError, OverflowError) as error:  # of a member's damaged numbers
         kind = describe(content[:HEAD])
         raise _damaged(path, error if kind == "a tar archive" else f"it is {kind}") from None
     return files

@@ -102,7 +102,7 @@ def _names(name: str, archive: zipfile.ZipFile) -> Sequence[str]:
         if "val_images" in held:
             say(f"{name}: val_images and val_labels are left aside")
         return _MEDMNIST
-    if "arr_0" in held:
+    if all(f"arr_{k}" in held for k, _ in enumerate(Arrays._fields)):
         named = ", ".join(f"{key}=a['arr_{k}']" for k, key in enumerate(Arrays._fields))
         raise InputError(
             f"{name}: its arrays have no names; if they are in this order, name them by: "

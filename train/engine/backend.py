@@ -34,6 +34,8 @@ CHECKS: dict[str, Any] = {
     "jax_numpy_dtype_promotion": "standard",
     "jax_numpy_rank_promotion": "allow",
     "jax_check_tracer_leaks": False,
+    "jax_no_tracing": False,
+    "jax_no_execution": False,
     "jax_transfer_guard_host_to_device": "allow",
     "jax_transfer_guard_device_to_device": "allow",
     "jax_transfer_guard_device_to_host": "allow",
@@ -70,7 +72,7 @@ def devices(kind: str | None = None) -> tuple[jax.Device, ...]:
         return tuple(jax.devices(kind))
     except (RuntimeError, AssertionError) as error:  # the latter, without a word, for CUDA
         said = str(error).partition("\n")[0] or "no device of that kind"
-        variables = blamed(said) or blamed("JAX_PLATFORMS JAX_PLATFORM_NAME")
+        variables = blamed(said) or blamed("JAX_PLATFORMS JAX_PLATFORM_NAME JAX_NUM_CPU_DEVICES")
         raise InputError(": ".join(filter(None, (variables, "JAX cannot start", said)))) from None
 
 

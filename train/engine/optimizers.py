@@ -17,6 +17,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 import rsgdm_optax
@@ -116,15 +117,25 @@ class Arm:
         return optax.chain(optax.add_decayed_weights(weight_decay), inner)
 
     def check(self, params: Any) -> None:
-        """Raises `InputError` unless the optimizer takes a step on parameters of these shapes."""
+        """Raises `InputError` unless the optimizer takes a step on parameters of these shapes.
+
+        Its state must be arrays, which the step does not reshape: one program makes all steps.
+        """
 
         def one_step(params: Any) -> Any:
             optimizer = self.make(lambda count: 0.1 + 0.0 * count, decay=0.9, weight_decay=0.0)
-            updates, _ = optimizer.update(params, optimizer.init(params), params)
-            return optax.apply_updates(params, updates)
+            before = optimizer.init(params)
+            updates, after = optimizer.update(params, before, params)
+            for leaf in jax.tree.leaves(after):
+                if not isinstance(leaf, jax.Array | np.ndarray | np.generic | float | int):
+                    raise TypeError(f"the state holds {type(leaf).__name__}, which is no array")
+            return optax.apply_updates(params, updates), before, after
 
         try:
-            jax.eval_shape(one_step, params)
+            _, *states = jax.eval_shape(one_step, params)
+            before, after = (jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), s) for s in states)
+            if jax.tree.flatten(before) != jax.tree.flatten(after):
+                raise TypeError("the state has another form after the step")
         except InputError:
             raise
         except Exception as error:
@@ -143,7 +154,7 @@ class _Call:
 
     module: str
     name: str
-    arguments: dict[str, Any]
+    keywords: dict[str, ast.expr]
 
     @classmethod
     def parse(cls, text: str, shown: str) -> "_Call":
@@ -154,10 +165,9 @@ class _Call:
             tree = ast.parse(rest.strip(), mode="eval").body
             call = tree if isinstance(tree, ast.Call) else ast.Call(tree, [], [])
             names = [keyword.arg for keyword in call.keywords]
-            arguments = {
-                str(keyword.arg): ast.literal_eval(keyword.value) for keyword in call.keywords
-            }
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            found = cls(module, "", {str(each.arg): each.value for each in call.keywords})
+            arguments = found.arguments
+        except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError):
             raise error from None
         is_named = all(map(str.isidentifier, module.split(".")))
         if not (colon and is_named and isinstance(call.func, ast.Name)):
@@ -168,11 +178,19 @@ class _Call:
             raise InputError(
                 f"optimizers: {shown!r}: learning_rate is the study's; give it by --learning-rate"
             )
-        return cls(module, call.func.id, arguments)
+        return dataclasses.replace(found, name=call.func.id)
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The values by name."""
+        return {name: ast.literal_eval(value) for name, value in self.keywords.items()}
 
     def __str__(self) -> str:
-        """The same call, in one spelling: arguments by name, values as Python shows them."""
-        given = ", ".join(f"{name}={value!r}" for name, value in sorted(self.arguments.items()))
+        """The same call, in one spelling: arguments by name, each in Python's own spelling."""
+        # Not the value's repr: that of a set has another order in another process.
+        given = ", ".join(
+            f"{name}={ast.unparse(value)}" for name, value in sorted(self.keywords.items())
+        )
         return f"{self.module}:{self.name}" + (f"({given})" if given else "")
 
     def function(self) -> Callable[..., Any]:

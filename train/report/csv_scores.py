@@ -12,14 +12,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-
 from train.common.errors import InputError
 from train.report.scores import Arms, Measure, Score, Scores, Seed
+from train.report.statistics import Spread
 from train.runs.store import reading
 
 _NEEDED = ("arm", "seed", "score")
 _COLUMNS = (*_NEEDED, "rate", "task")
+_DIGITS = 18  # of a seed that is a number; a longer one is a name
+_LARGEST = 1e100  # squares of what is larger overflow
 _Key = tuple[str, str, float | None, Seed]  # task, arm, rate, seed
 
 
@@ -43,9 +44,9 @@ class CsvScores:
         runs: dict[str, list[Score]] = {}
         for line, cells in _rows(path):
             rate = self._rate(line, cells)
-            number = self._number(line, "score", cells["score"])
-            values = {"score": number} if math.isfinite(number) else {}
-            run = Score(cells["arm"], rate, _seed(cells["seed"]), values)
+            run = Score(
+                cells["arm"], rate, _seed(cells["seed"]), self._values(line, cells["score"])
+            )
             key = (cells["task"], run.arm, rate, run.seed)
             if key in self._lines:
                 raise InputError(
@@ -84,6 +85,17 @@ class CsvScores:
             raise InputError(f"{self.path}, line {line}: rate {cells['rate']!r} is not above 0")
         return rate
 
+    def _values(self, line: int, text: str) -> dict[str, float]:
+        score = self._number(line, "score", text)
+        if not math.isfinite(score):
+            return {}
+        if abs(score) > _LARGEST:
+            raise InputError(
+                f"{self.path}, line {line}: score {text!r:.60} is beyond ±{_LARGEST:g}; write inf "
+                "for a run that diverged"
+            )
+        return {"score": score}
+
     def _number(self, line: int, column: str, text: str) -> float:
         try:
             return float(text)
@@ -110,7 +122,10 @@ def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
                 raise InputError(f"{where}: {len(row)} cells, where line 1 names {len(names)}")
             cells = {name: cell.strip() for name, cell in zip(names, row, strict=True)}
             for name, cell in cells.items():
-                if not cell or not cell.isprintable():
+                if not cell:
+                    hint = "; write nan for a run that diverged" if name == "score" else ""
+                    raise InputError(f"{where}: {name} is empty{hint}")
+                if not cell.isprintable():
                     raise InputError(f"{where}: {name} {cell!r:.60} is not a line of text")
             yield reader.line_num, {"task": ""} | cells
     except UnicodeDecodeError as error:
@@ -135,7 +150,7 @@ def _check_header(path: Path, names: list[str]) -> None:
 
 
 def _seed(text: str) -> Seed:
-    return int(text) if text.isdecimal() else text
+    return int(text) if text.isdecimal() and len(text) <= _DIGITS else text
 
 
 def _named(key: _Key) -> str:
@@ -149,7 +164,7 @@ def _measure(runs: list[Score], better: Literal["higher", "lower"]) -> Measure:
     cells: dict[tuple[str, float | None], list[float]] = {}
     for run in runs:
         cells.setdefault((run.arm, run.rate), []).extend(run.values.values())
-    spreads = [float(np.std(values)) for values in cells.values() if len(values) > 1]
-    least = min((spread for spread in spreads if spread > 0), default=0.01)
+    spreads = [Spread.of(values).std for values in cells.values()]
+    least = min((spread for spread in spreads if spread), default=0.01)
     digits = min(12, max(0, 3 - math.floor(math.log10(least))))
     return Measure("score", better, "in score", digits=digits)

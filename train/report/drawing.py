@@ -93,8 +93,11 @@ def drawing() -> Iterator[None]:
 
 
 def plain(name: str) -> str:
-    """A name as matplotlib is to show it: a dollar sign begins no mathematics."""
-    return name.replace("$", r"\$")
+    """A name as matplotlib is to show it.
+
+    A dollar sign begins no mathematics, and an underscore does not keep it out of the legend.
+    """
+    return (" " if name.startswith("_") else "") + name.replace("$", r"\$")
 
 
 def render(figure: Figure, suffix: str, *, text_as_paths: bool = False) -> bytes:

@@ -52,7 +52,7 @@ def merge(paths: Sequence[Path]) -> list[Merged]:
 
     Raises:
       InputError: if a path is no study or holds no finished run, a file is damaged, a study
-      agrees with two that do not agree with each other, or two studies hold one run with
+      agrees with two that do not agree with each other, or one run is there twice with
       different results.
     """
     studies = [_load(folder) for folder in dict.fromkeys(paths)]
@@ -98,7 +98,9 @@ def _load(folder: Path) -> _Study:
     for path, run in runs:
         for figure in run.lost:
             warn(f"{path}: done, but its last {figure} is null; counted as diverged")
-    known = {run.config.name_with_rate: (path, run) for path, run in runs}
+    known: dict[str, tuple[Path, Run]] = {}
+    for path, run in runs:
+        _add(known, path, run)
     unfinished = {config.name_with_rate for _, config in found.runs} - known.keys()
     return _Study(folder, known, unfinished)
 
@@ -129,19 +131,24 @@ def _disagreement(a: _Study, b: _Study) -> str | None:
 def _merged(studies: list[_Study]) -> Merged:
     runs: dict[str, tuple[Path, Run]] = {}
     for study in studies:
-        for name, (path, run) in study.runs.items():
-            known_path, known = runs.setdefault(name, (path, run))
-            if _figures(run) != _figures(known):
-                raise InputError(
-                    f"{path}: has other results than {known_path}, of the same settings and seed; "
-                    "report on one of them alone"
-                )
+        for path, run in study.runs.values():
+            _add(runs, path, run)
     unfinished = set().union(*(study.unfinished for study in studies))
     return Merged(
         [study.folder for study in studies],
         [run for _, run in runs.values()],
         len(unfinished - runs.keys()),
     )
+
+
+def _add(runs: dict[str, tuple[Path, Run]], path: Path, run: Run) -> None:
+    """Adds a run unless it is there already; two of the same seed must be the same."""
+    known_path, known = runs.setdefault(run.config.name_with_rate, (path, run))
+    if _figures(run) != _figures(known):
+        raise InputError(
+            f"{path}: has other results than {known_path}, of the same settings and seed; "
+            "report on one of them alone"
+        )
 
 
 def _figures(run: Run) -> list[dict[str, Any]]:

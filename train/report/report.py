@@ -58,16 +58,16 @@ def read_report(
     """
     if not 0 < margin_points < 100:
         raise InputError(f"margin: {margin_points!r} is not a number of points above 0, below 100")
+    groups = merge([study, *more])
     if output is None and (more or study.is_file()):
         raise InputError(
             "--output: missing; a report on several studies, or on a packed one, needs a folder of "
             "its own"
         )
-    groups = merge([study, *more])
     sections = []
     for heading, group in zip(_headings(groups), groups, strict=True):
         scores = study_scores(group)
-        arms = comparisons(scores.arms, baseline, compare, heading)
+        arms = comparisons(scores, baseline, compare, heading)
         table = tabulate(group, margin_points, name_folders=bool(more), arms=arms)
         sections.append(Section(heading, table, scores, group))
     folder = study / REPORT if output is None else output
@@ -106,7 +106,7 @@ def read_csv_report(
     for k, scores in enumerate(file.tasks, 1):
         named = f"Table {k}: {scores.task}" if scores.task else f"Table {k}"
         heading = named if len(file.tasks) > 1 else ""
-        arms = comparisons(scores.arms, baseline, compare, heading)
+        arms = comparisons(scores, baseline, compare, heading)
         file.check_pairs(scores, arms)
         title = f"{path.name}, {scores.task}" if scores.task else path.name
         table = tabulate_scores(scores, f"{title}, {better} is better", margin, arms)

@@ -39,6 +39,7 @@ def number(value: float, digits: int, sign: str = "-") -> str:
     One that would be cut to 0 has two digits and an exponent instead; a very large one is whole, or
     has an exponent.
     """
+    value += 0.0  # so that a zero has no sign
     size = abs(value)
     if 0 < size < 0.5 * 10.0**-digits:
         return f"{value:{sign}.2g}"
@@ -100,19 +101,21 @@ class Scores:
 
 
 def comparisons(
-    arms: list[str], baseline: str | None, compare: Sequence[str] | None, heading: str = ""
+    scores: Scores, baseline: str | None, compare: Sequence[str] | None, heading: str = ""
 ) -> list[Arms]:
     """The comparisons that count: those asked for, else each arm against the baseline.
 
     Args:
-      arms: of the task, in its order.
+      scores: the task.
       baseline: an arm; None for sgdm if it is there, else the first.
       compare: "A:B" for A against B.
       heading: of the table, for errors.
 
     Raises:
-      InputError: if an arm is not there, or a comparison is given twice or is none.
+      InputError: if an arm is not there, or a comparison is given twice, is none, or is of two
+      arms without a rate in common.
     """
+    arms = scores.arms
     place = f" of {heading.partition(':')[0]}" if heading else ""
 
     def known(option: str, name: str) -> str:
@@ -132,5 +135,13 @@ def comparisons(
         pair = known("--compare", one), known("--compare", other)
         if pair in found or pair[::-1] in found:
             raise InputError(f"--compare: {text!r} is given twice")
+        if not scores.matched(*pair):
+            raise InputError(f"--compare: {text!r}{place}: {no_common_rate(scores, pair)}")
         found.append(pair)
     return found
+
+
+def no_common_rate(scores: Scores, arms: Arms) -> str:
+    """Why two arms are not compared."""
+    has = (f"{arm} has {', '.join(f'{rate}' for rate in scores.rates(arm))}" for arm in arms)
+    return f"no learning rate in common; {', '.join(has)}"

@@ -37,11 +37,12 @@ class Spread:
     @classmethod
     def of(cls, values: Values) -> "Spread":
         n = len(values)
-        return cls(
-            n,
-            float(np.mean(values)) if n else None,
-            float(np.std(values, ddof=1)) if n > 1 else None,
-        )
+        return cls(n, float(np.mean(values)) if n else None, cls._std(values) if n > 1 else None)
+
+    @staticmethod
+    def _std(values: Values) -> float:
+        # Equal values have no spread, though their mean may be rounded.
+        return float(np.std(values, ddof=1)) if np.ptp(values) else 0.0
 
 
 def paired_differences(ours: Values, theirs: Values) -> Differences:
@@ -246,6 +247,6 @@ class Pairing:
             return cls(None, None)
         a, b = np.asarray(ours, float), np.asarray(theirs, float)
         differences = paired_differences(a, b)
-        a_var, b_var, var = (float(np.var(values, ddof=1)) for values in (a, b, differences))
-        correlation = float(np.corrcoef(a, b)[0, 1]) if a_var > 0 and b_var > 0 else None
-        return cls(correlation, (a_var + b_var) / var if var > 0 else None)
+        a_std, b_std, std = (Spread.of(values).std or 0.0 for values in (a, b, differences))
+        correlation = float(np.corrcoef(a, b)[0, 1]) if a_std and b_std else None
+        return cls(correlation, (a_std**2 + b_std**2) / std**2 if std else None)

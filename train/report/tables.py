@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from train.report.paper import PaperTable
 from train.report.rates import BestRate, best_rates
-from train.report.scores import Arms, Measure, Scores, comparisons, number
+from train.report.scores import Arms, Measure, Scores, comparisons, no_common_rate, number
 from train.report.statistics import Difference, Spread, least_pairs
 from train.report.verdict import Comparison, Pairs, compare, confidence
 
@@ -39,6 +39,7 @@ class StudyTable:
     best_rates: list[BestRate]  # empty unless an arm has several rates
     paper: PaperTable | None
     unfinished: int
+    not_compared: list[str]  # pairs of arms without a rate in common
 
     @property
     def diverged(self) -> int:
@@ -121,7 +122,7 @@ class StudyTable:
         """A sentence a comparison; one for all rates where none of them can show anything."""
         if self.best_rates and self.comparisons:
             most = max(self.comparisons, key=lambda each: each.difference.n)
-            if most.is_hopeless:
+            if most.is_hopeless and all(each.verdict == "undecided" for each in self.comparisons):
                 return [most.hopeless()]
         return [each.sentence() for each in self.comparisons]
 
@@ -130,6 +131,7 @@ class StudyTable:
         notes = [self.title_note()]
         if self.comparisons:
             notes += self._inference()
+        notes += [f"Not compared: {each}." for each in self.not_compared]
         notes += self.rate_notes()
         if self.paper:
             notes.append(
@@ -163,8 +165,10 @@ class StudyTable:
         return notes
 
     def _inference(self) -> list[str]:
-        first = self.main_comparisons
+        first = [each for each in self.main_comparisons if each.difference.n]
         count = len(first)
+        if not first:
+            return []
         notes = [
             "Differences are paired by seed. Interval, p and verdict come from the same sign-flip "
             f"tests. Holm: p adjusted for the {count_text(count, 'comparison')} of a measure; the "
@@ -209,7 +213,7 @@ def tabulate_scores(
 ) -> StudyTable:
     """The numbers of a table of scores; the margin is of its first measure."""
     if arms is None:
-        arms = comparisons(scores.arms, None, None)
+        arms = comparisons(scores, None, None)
     found = []
     for measure in scores.measures:
         if measure.is_compared:
@@ -224,6 +228,11 @@ def tabulate_scores(
         best_rates=best_rates(scores) if scores.has_rates else [],
         paper=paper,
         unfinished=unfinished,
+        not_compared=[
+            f"{pair[0]} with {pair[1]}, {no_common_rate(scores, pair)}"
+            for pair in arms
+            if not scores.matched(*pair)
+        ],
     )
 
 

@@ -176,7 +176,7 @@ def _text(value: Any, indent: str = "") -> str:
 def _no_study(path: Path, why: str) -> InputError:
     return InputError(
         f"{path}: is a file, but no packed study{why}; a study is the folder that training wrote, "
-        "or what tools/pack_study.py made of it"
+        "or what tools/pack_study.py made of it; scores are in a file whose name ends in .csv"
     )
 
 

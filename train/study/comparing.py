@@ -11,10 +11,11 @@ from train.study.config import StudySettings
 
 
 def check_comparisons(study: StudySettings) -> None:
-    """Raises `InputError` if an arm that is named is not there."""
+    """Raises `InputError` if a comparison that is asked for cannot be made."""
     if study.baseline is not None and study.compare:
         raise InputError("compare: not together with baseline; each names the comparisons")
-    comparisons([arm.name for arm in study.arms], study.baseline, study.compare or None)
+    runs = [Score(arm.name, rate, 0, {}) for arm in study.arms for rate in study.rates(arm.name)]
+    comparisons(Scores("", (), tuple(runs)), study.baseline, study.compare or None)
 
 
 def too_few_seeds(study: StudySettings, runs: Sequence[RunConfig]) -> str | None:
@@ -27,7 +28,7 @@ def too_few_seeds(study: StudySettings, runs: Sequence[RunConfig]) -> str | None
     scores = Scores("", (), tuple(Score(r.arm, r.learning_rate, r.seed, {}) for r in runs))
     pairs = [
         len(scores.cell(arm, ours).keys() & scores.cell(other, theirs).keys())
-        for arm, other in comparisons(scores.arms, study.baseline, study.compare or None)
+        for arm, other in comparisons(scores, study.baseline, study.compare or None)
         for ours, theirs in scores.matched(arm, other)
     ]
     if not pairs or max(pairs) >= least_pairs(len(pairs)):

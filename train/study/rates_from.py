@@ -6,6 +6,7 @@ from train.common.errors import InputError
 from train.report.merge import merge
 from train.report.rates import best_rates
 from train.report.studies import study_scores
+from train.report.tables import count_text
 from train.runs.settings import RunConfig, dataset_identity
 from train.study.config import Config
 
@@ -20,10 +21,15 @@ def rates_from(path: Path, config: Config) -> dict[str, tuple[float, ...]]:
       config: the study that the rates are for.
 
     Raises:
-      InputError: if it cannot be read, was evaluated on test data, is of other data or another
-      network, or lacks an arm.
+      InputError: if it cannot be read, is not finished, was evaluated on test data, is of other
+      data or another network, or lacks an arm.
     """
     (tuning,) = merge([path])
+    if tuning.unfinished:
+        raise InputError(
+            f"rates_from: {path} is not finished, {count_text(tuning.unfinished, 'run')} left; the "
+            "command that began it goes on"
+        )
     theirs = tuning.runs[0].config
     if theirs.evaluation != "validation":
         raise InputError(
@@ -36,7 +42,7 @@ def rates_from(path: Path, config: Config) -> dict[str, tuple[float, ...]]:
             there, here = dataset_identity(there), dataset_identity(here)
         if there != here:
             raise InputError(f"rates_from: {path} has {name} {there}, this study {here}")
-    best = {each.arm: each.rate for each in best_rates(study_scores(tuning))}
+    best = {each.arm: each for each in best_rates(study_scores(tuning))}
     optimizers = {arm: runs[0].config.optimizer for arm, runs in tuning.by_arm().items()}
     rates: dict[str, tuple[float, ...]] = {}
     for arm in config.study.arms:
@@ -47,10 +53,12 @@ def rates_from(path: Path, config: Config) -> dict[str, tuple[float, ...]]:
                 f"rates_from: {path}: its {arm.name} is {optimizers[arm.name]}, "
                 f"this study's {arm.optimizer}"
             )
-        rate = best[arm.name]
-        if rate is None:
+        found = best[arm.name]
+        if not found.seeds:
+            raise InputError(f"rates_from: {path}: no seed of {arm.name} ran at every rate")
+        if found.rate is None:
             raise InputError(f"rates_from: {path}: no rate of {arm.name} has all its runs finite")
-        rates[arm.name] = (rate,)
+        rates[arm.name] = (found.rate,)
     return rates
 
 

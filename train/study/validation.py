@@ -80,7 +80,7 @@ def _check_processes(config: Config) -> None:
     if missing:
         raise InputError(f"{missing[0]}: is missing; {', '.join(given)} are given together")
     host, _, port = str(execution.coordinator).rpartition(":")
-    if not host or not (port.isdecimal() and 0 < int(port) < 2**16):
+    if not host or not (port.isdecimal() and len(port) < 6 and 0 < int(port) < 2**16):
         raise InputError(f"coordinator: {execution.coordinator!r} is not HOST:PORT")
     assert execution.process_id is not None  # noqa: S101  # for the type checker
     assert execution.num_processes is not None  # noqa: S101

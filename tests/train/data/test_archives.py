@@ -141,6 +141,16 @@ def test_a_damaged_archive_is_named(cache, tmp_path):
     assert "it is text" in message
 
 
+def test_a_size_that_no_file_has(cache, tmp_path):
+    header = bytearray(tarfile.TarInfo("cifar-10-batches-bin/data_batch_1.bin").tobuf())
+    header[124:136] = b"\x80" + b"\xff" * 11  # the size, in base 256
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    path = tmp_path / "cifar-10-binary.tar.gz"
+    path.write_bytes(gzip.compress(bytes(header) + bytes(1024)))
+    assert "truncated or damaged, " in data_dirs.refused("cifar10", tmp_path, unverified=True)
+
+
 def test_files_that_are_far_too_large(cache, tmp_path, monkeypatch):
     monkeypatch.setattr(archives, "_LARGEST", 10_000)
     for name, content in (

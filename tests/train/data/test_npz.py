@@ -123,6 +123,8 @@ def test_arrays_without_names(tmp_path):
     )
     exec(recipe, {"np": np})  # noqa: S102
     np.testing.assert_array_equal(npz.read(tmp_path / "named.npz").y_test, data["y_test"])
+    np.savez(path, data["x_train"])
+    assert _refused(path) == "lacks x_train, y_train, x_test, y_test; it holds arr_0"
 
 
 def test_arrays_of_other_names(tmp_path):

@@ -72,6 +72,9 @@ def test_the_same_call_has_one_spelling():
     values = "a=optax:adam(eps=-1e-3, mu_dtype='float32', mask={'x': [1, (2, None)]})"
     parsed = Arm.parse(values).optimizer
     assert Arm.parse(f"a={parsed}").optimizer == parsed
+    # As values these have no spelling, or another in each process.
+    assert Arm.parse("a=optax:adam(eps=1e400)").optimizer == "optax:adam(eps=1e309)"
+    assert Arm.parse("a=optax:adam(b={'x','y'})").optimizer == "optax:adam(b={'x', 'y'})"
 
 
 def test_built_in_and_outside_are_the_same_optimizer():
@@ -130,6 +133,37 @@ def test_an_arm_that_fails_is_said_before_anything_is_written(own_module, tmp_pa
         run_study(config)
     assert str(error.value) == f"optimizers: x={own_module}:fails: not today"
     assert not (tmp_path / "study").exists()
+
+
+# The state before the first step, what a step makes of it, and why it is refused.
+STATES = {
+    "text": ({"name": "adam"}, lambda state: state, "the state holds str, which is no array"),
+    "function": (jnp.sin, lambda state: state, "the state holds PjitFunction, which is"),
+    "growing": (np.zeros(1), lambda state: jnp.concatenate([state, state]), "has another form"),
+    "dtype": (np.zeros(1, np.int32), lambda state: state + 0.5, "has another form after the step"),
+    "structure": ((), lambda state: (*state, 1), "has another form after the step"),
+    "numbers": ((0, 0.5), lambda state: (state[0] + 1, state[1] * 2), None),
+    "key": (jax.random.key(0), lambda key: jax.random.fold_in(key, 1), None),
+    "nothing": ({"a": None}, lambda state: state, None),
+}
+
+
+@pytest.mark.parametrize("name", STATES)
+def test_states_that_no_program_can_hold(name, monkeypatch):
+    start, step, why = STATES[name]
+
+    def stepping(learning_rate):
+        return optax.GradientTransformation(
+            lambda _: start, lambda grads, state, _: (grads, step(state))
+        )
+
+    monkeypatch.setattr(optax, "stepping", stepping, raising=False)
+    arm, params = Arm.parse("x=optax:stepping"), {"kernel": jnp.zeros((3, 3))}
+    if why is None:
+        arm.check(params)
+    else:
+        with pytest.raises(InputError, match=f"^optimizers: x=.* takes no step .*: .*{why}"):
+            arm.check(params)
 
 
 @pytest.mark.parametrize("preset", PRESETS)

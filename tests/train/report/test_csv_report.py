@@ -14,6 +14,7 @@ from train.report.figures import draw_differences, draw_rates
 from train.report.rates import best_rates
 from train.report.report import read_csv_report
 from train.report.scores import Measure, Score, Scores, number
+from train.report.statistics import Pairing
 
 pytestmark = pytest.mark.usefixtures("no_pictures")
 
@@ -105,7 +106,9 @@ def test_a_score_that_is_not_finite_is_a_diverged_run(tmp_path):
         (["arm,seed,score,arm"], "line 1: column 'arm' is there twice"),
         ([*_plain(), "lion,8"], "line 18: 2 cells, where line 1 names 3"),
         ([*_plain(), "lion,8,good"], "line 18: score 'good' is not a number"),
-        ([*_plain(), "lion,8,"], "line 18: score '' is not a line of text"),
+        ([*_plain(), "lion,8,"], "line 18: score is empty; write nan for a run that diverged"),
+        ([*_plain(), ",8,1"], "line 18: arm is empty"),
+        ([*_plain(), "lion,8,1e200"], "line 18: score '1e200' is beyond ±1e+100; write inf for a"),
         ([*_plain(), '"li\non",8,1'], "line 19: arm 'li\\non' is not a line of text"),
         ([*_plain(), 'lion,8,"1'], "is no CSV file: unexpected end of data"),
         ([*_plain(), "lion,8,1"], "line 18: lion has seed 8, adam has not"),
@@ -135,9 +138,11 @@ def test_files_that_are_no_text_or_not_there(tmp_path, capsys, monkeypatch):
     good = _file(tmp_path, *_plain(), name="good.csv")
     path = tmp_path / "runs.csv"
     path.write_bytes(b"arm,seed,score\na,0,\xff\n")
+    (tmp_path / "runs.txt").write_text("arm,seed,score\na,0,1\n")
     for words, why in (
         ([path], "line 2: is no CSV file: no text in UTF-8"),
         ([tmp_path / "none.csv"], "none.csv: cannot be read: No such file"),
+        ([tmp_path / "runs.txt"], "scores are in a file whose name ends in .csv"),
         ([path, path], "a report on a file of scores is on it alone"),
         ([path, "--better", "bigger"], "invalid choice: 'bigger'"),
         ([good, "--margin", "-1"], "margin: -1.0 is not a number above 0"),
@@ -147,7 +152,7 @@ def test_files_that_are_no_text_or_not_there(tmp_path, capsys, monkeypatch):
         err = capsys.readouterr().err
         assert why in err
         assert err.count("\n") == 1
-    assert {file.name for file in tmp_path.iterdir()} == {"good.csv", "runs.csv"}
+    assert {file.name for file in tmp_path.iterdir()} == {"good.csv", "runs.csv", "runs.txt"}
 
 
 def test_a_folder_of_something_else_is_not_overwritten(tmp_path, capsys, monkeypatch):
@@ -268,6 +273,30 @@ def test_the_figure_of_differences(tmp_path):
 )
 def test_numbers_are_cut_neither_to_zero_nor_to_one_digit(value, digits, shown):
     assert number(value, digits, "+") == shown
+
+
+def test_a_name_that_begins_with_an_underscore_is_in_the_legend(tmp_path):
+    lines = [line.replace("a,", "_a,", 1) if line[0] == "a" else line for line in RATES]
+    lines[0] = RATES[0]
+    (section,) = read_csv_report(_file(tmp_path, *lines)).sections
+    (legend,) = draw_rates(section.scores).legends
+    assert [text.get_text().strip() for text in legend.get_texts()] == ["_a (n = 8)", "b (n = 8)"]
+
+
+def test_a_seed_may_have_any_length(tmp_path):
+    long = "9" * 5000
+    lines = [line.replace(",7,", f",{long},") for line in _plain()]
+    (table,) = read_csv_report(_file(tmp_path, *lines)).tables
+    assert table.comparisons[0].difference.n == 8
+
+
+def test_equal_scores_have_no_spread(tmp_path):
+    lines = [
+        f"{arm},{seed},{score}" for arm, score in (("a", 0.1), ("b", 0.2)) for seed in range(3)
+    ]
+    (table,) = read_csv_report(_file(tmp_path, "arm,seed,score", *lines)).tables
+    assert table.cells()[0][-1] == "0.10000 ± 0.00000"
+    assert table.comparisons[0].pairing == Pairing(None, None)
 
 
 @pytest.mark.parametrize("name", ["cost_$5", "b$", "$\\frac$", "$x$"])

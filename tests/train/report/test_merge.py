@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import shutil
 
 import pytest
 
@@ -107,3 +108,14 @@ def test_unfinished_runs_count_unless_another_folder_has_them(tmp_path):
     report = read_report(a, b, output=tmp_path / "report")
     assert report.tables[0].unfinished == 1
     assert "Unfinished runs, not counted: 1." in report.markdown()
+
+
+def test_the_same_run_twice_in_one_folder(tmp_path):
+    study = study_of(tmp_path / "a")
+    twice = study / "rsgdm-rate0.5-seed2"
+    shutil.copytree(study / "rsgdm-seed2", twice)
+    assert [row.n for row in read_report(study).tables[0].rows] == [8, 8]
+    path = twice / "result.json"
+    path.write_text(path.read_text().replace('"clean_train_loss": 0.125', '"clean_train_loss": 1'))
+    with pytest.raises(InputError, match=r"rsgdm-seed2: has other results than .*, of the same"):
+        read_report(study)

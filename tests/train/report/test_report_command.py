@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.train.commands import status
-from tests.train.made_up import write_run
+from tests.train.made_up import study_of, write_run
 from train.report import report
 from train.report.tables import COMPARISONS_HEADER
 
@@ -24,12 +24,13 @@ def study(made_up_study) -> Path:
 
 
 def test_report_on_something_else(tmp_path, capsys, monkeypatch):
+    study = study_of(tmp_path / "study", range(1))
     for arguments, why in (
         ([tmp_path / "nowhere"], "does not exist"),
         ([tmp_path], "holds no finished run"),
         ([Path(__file__), "--output", tmp_path / "report"], "is a file, but no packed study"),
         ([], "required: STUDY"),
-        ([tmp_path, tmp_path], "--output: missing"),
+        ([study, study], "--output: missing"),
     ):
         assert status(report, arguments, monkeypatch) == 2
         _, err = capsys.readouterr()

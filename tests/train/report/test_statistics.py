@@ -280,6 +280,8 @@ def test_gain_of_pairing():
     assert Pairing.of([1.0, 2.0], [1.0, 3.0]) == Pairing(None, None)
     assert Pairing.of([1.0, 2.0, 3.0], [2.0, 3.0, 4.0]).gain is None  # no spread of differences
     assert Pairing.of([1.0, 1.0, 1.0], [2.0, 3.0, 4.0]) == Pairing(None, 1.0)
+    # The mean of three times 0.1 is not 0.1.
+    assert Pairing.of([0.1, 0.1, 0.1], [0.2, 0.3, 0.4]).correlation is None
 
 
 @pytest.mark.parametrize("exploded", [5e6, 1e12, 1e100])

@@ -1,5 +1,7 @@
 """The verdict: one sentence a comparison, which cannot contradict its interval or its p value."""
 
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -8,6 +10,7 @@ from scipy import stats
 
 from train.common.errors import InputError
 from train.report.scores import Measure, Score, Scores, comparisons
+from train.report.tables import tabulate_scores
 from train.report.verdict import Pairs, compare
 
 ACCURACY = Measure("accuracy", "higher", "points of accuracy", "%", scale=100, digits=2)
@@ -191,12 +194,15 @@ def test_arms_of_several_rates_are_compared_at_each_rate_that_both_have():
 
 
 def test_the_comparisons_that_count():
-    arms = ["x", "sgdm", "y"]
-    assert comparisons(arms, None, None) == [("x", "sgdm"), ("y", "sgdm")]
-    assert comparisons(arms, "y", None) == [("x", "y"), ("sgdm", "y")]
-    assert comparisons(["x", "y"], None, None) == [("y", "x")]
-    assert comparisons(["x"], None, None) == []
-    assert comparisons(arms, None, ["y:x", "x:sgdm"]) == [("y", "x"), ("x", "sgdm")]
+    def of(*arms):
+        return _scores(*((arm, None, 0, 1.0) for arm in arms))
+
+    three = of("x", "sgdm", "y")
+    assert comparisons(three, None, None) == [("x", "sgdm"), ("y", "sgdm")]
+    assert comparisons(three, "y", None) == [("x", "y"), ("sgdm", "y")]
+    assert comparisons(of("x", "y"), None, None) == [("y", "x")]
+    assert comparisons(of("x"), None, None) == []
+    assert comparisons(three, None, ["y:x", "x:sgdm"]) == [("y", "x"), ("x", "sgdm")]
 
 
 @pytest.mark.parametrize(
@@ -208,8 +214,56 @@ def test_the_comparisons_that_count():
         (None, [":y"], r"--compare: ':y' is not two arms A:B"),
         (None, ["x:x"], r"--compare: 'x:x' is not two arms A:B"),
         (None, ["x:y", "y:x"], r"--compare: 'y:x' is given twice"),
+        (
+            None,
+            ["x:w"],
+            r"--compare: 'x:w' of Table 2: no learning rate in common; x has 0.1, w has 0.2, 0.4",
+        ),
     ],
 )
 def test_comparisons_of_what_is_not_there(baseline, compare, why):
-    with pytest.raises(InputError, match=why):
-        comparisons(["x", "y"], baseline, compare, "Table 2: digits")
+    if compare != ["x:w"]:
+        why = why.replace("x, y", "x, y, w")
+    runs = [("x", 0.1, 0, 1.0), ("y", 0.1, 0, 1.0), ("w", 0.2, 0, 1.0), ("w", 0.4, 0, 1.0)]
+    with pytest.raises(InputError, match=f"^{re.escape(why)}$"):
+        comparisons(_scores(*runs), baseline, compare, "Table 2: digits")
+
+
+def test_arms_without_a_rate_in_common_are_named():
+    runs = [("sgdm", rate, seed, rate) for rate in (0.1, 0.2) for seed in range(8)]
+    runs += [("mine", 0.4, seed, 0.0) for seed in range(8)]
+    table = tabulate_scores(_scores(*runs), "title", None)
+    assert table.comparisons == []
+    note = (
+        "Not compared: mine with sgdm, no learning rate in common; mine has 0.4, sgdm has 0.1, 0.2."
+    )
+    assert note in table.notes()
+
+
+def test_comparisons_without_a_pair_are_not_counted():
+    runs = [("sgdm", 0.1, seed, 1.0 + seed / 10) for seed in range(8)]
+    runs += [("a", 0.1, seed, seed / 10) for seed in range(8)]
+    scores = _scores(*runs)
+    lost = tuple(Score("lost", 0.1, seed, {}) for seed in range(8))
+    with_lost = Scores("", (LOSS,), (*scores.runs, *lost))
+    inference = tabulate_scores(with_lost, "title", None).notes()[1]
+    assert "p adjusted for the 1 comparison of a measure" in inference
+    only_lost = Scores("", (LOSS,), (*scores.runs[:8], *lost))
+    table = tabulate_scores(only_lost, "title", None)
+    assert table.verdicts() == ["lost against sgdm: undecided in loss: there is no pair."]
+    assert not any("Holm" in note for note in table.notes())
+
+
+def test_what_is_equivalent_is_said_where_no_direction_can_be():
+    # Five pairs show no direction at any level, and with one comparison an equivalence.
+    runs = [
+        (arm, rate, seed, 1.0 + seed)
+        for arm in ("x", "y")
+        for rate in (0.1, 0.2)
+        for seed in range(5)
+    ]
+    runs = [run for run in runs if run[:2] != ("y", 0.2)]
+    (said,) = tabulate_scores(_scores(*runs), "title", 0.5).verdicts()
+    assert said.startswith(
+        "y against x, rate 0.1: equivalent within ±0.5 in loss: [0.0000, 0.0000]"
+    )

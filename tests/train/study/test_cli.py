@@ -64,6 +64,9 @@ BAD = {
     "--optimizers x=optax:lbfgs --learning-rate 1": "x=optax:lbfgs takes no step on this model",
     "--optimizers x=math:hypot --learning-rate 1": "x=math:hypot: ",
     "--optimizers x=builtins:dict --learning-rate 1": "x=builtins:dict makes dict; an optimizer",
+    "--optimizers x=optax:adam sgdm --learning-rate x=1,2 sgdm=3 --compare x:sgdm": (
+        "--compare: 'x:sgdm': no learning rate in common; x has 1.0, 2.0, sgdm has 3.0"
+    ),
     "--epochs 0": "epochs: 0 is not a whole number of 1 or more",
     "--epochs 1.5": "'1.5' is not a whole number",
     "--halve-every 0": "halve_every: 0",
@@ -103,6 +106,7 @@ BAD = {
     "--parallel threads": "parallel: 'threads' is unknown; allowed: jit, pmap",
     "--coordinator here:1": "num_processes: is missing; coordinator, num_processes, process_id are",
     "--coordinator here --num-processes 2 --process-id 0": "coordinator: 'here' is not HOST:PORT",
+    f"--coordinator a:{'9' * 5000} --num-processes 2 --process-id 0": "99999' is not HOST:PORT",
     "--coordinator a:1 --num-processes 0 --process-id 0": "num_processes: 0 is not a whole number",
     "--coordinator a:1 --num-processes 2 --process-id 2": "process_id: 2 is not below num_proc",
     "--distributed": "distributed: the processes do not meet: ",

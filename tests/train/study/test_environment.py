@@ -39,6 +39,8 @@ HOSTILE = {
     "JAX_NUMPY_RANK_PROMOTION": "raise",
     "JAX_NUMPY_DTYPE_PROMOTION": "strict",
     "JAX_CHECK_TRACER_LEAKS": "1",
+    "JAX_NO_TRACING": "1",
+    "JAX_NO_EXECUTION": "1",
     "JAX_TRANSFER_GUARD": "disallow",
     # A terminal that can nothing, in a locale that knows no Greek.
     "TERM": "dumb",
@@ -120,6 +122,10 @@ def test_a_backend_that_does_not_start(error, monkeypatch):
     with pytest.raises(InputError, match=r"^JAX_PLATFORMS=cuda: JAX cannot start: no .*"):
         backend.devices()
     monkeypatch.delenv("JAX_PLATFORMS")
+    monkeypatch.setenv("JAX_NUM_CPU_DEVICES", "0")
+    with pytest.raises(InputError, match=r"^JAX_NUM_CPU_DEVICES=0: JAX cannot start: no"):
+        backend.devices()
+    monkeypatch.delenv("JAX_NUM_CPU_DEVICES")
     with pytest.raises(InputError, match=r"^JAX cannot start: no"):
         backend.devices()
 

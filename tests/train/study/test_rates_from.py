@@ -70,6 +70,22 @@ def test_what_rates_are_not_taken_from(settings, words, why, tmp_path):
     assert "\n" not in str(caught.value)
 
 
+def test_a_study_that_is_not_finished(tmp_path):
+    tuning = _tuning(tmp_path / "tuning")
+    last = tuning / "sgdm-rate1.0-seed1"
+    (last / "result.json").unlink()
+    with pytest.raises(InputError, match=r"tuning is not finished, 1 run left; the command that"):
+        _parse(tuning)
+    # Stopped between two runs; then with other seeds at one rate than at the others.
+    shutil.rmtree(last)
+    assert _parse(tuning).study.rates("sgdm") == (0.5,)
+    shutil.rmtree(tuning / "sgdm-rate1.0-seed0")
+    given = {"validation_examples": 50, "learning_rate": 1.0}
+    write_run(tuning, "sgdm", 5, 0.5, **given)
+    with pytest.raises(InputError, match=r"tuning: no seed of sgdm ran at every rate"):
+        _parse(tuning)
+
+
 def test_another_file_under_the_same_name(tmp_path):
     tuning = _tuning(tmp_path / "tuning", dataset="npz:mine.npz", data="0123")
     config = _parse(tuning, "--dataset", "npz:/elsewhere/mine.npz")

@@ -166,6 +166,8 @@ BAD = {
     "--workers 2 --cluster tcp://127.0.0.1:1": "cluster: it has workers of its own",
     "--workers 2 --distributed": "workers: train whole runs each; not together with --distributed",
     "--cluster nowhere:x": "cluster: 'nowhere:x': ",
+    "--cluster tls://127.0.0.1:1": "cluster: 'tls://127.0.0.1:1': TLS expects",
+    "--cluster carrier-pigeon://a:1": "cluster: 'carrier-pigeon://a:1': ",
 }
 
 
