@@ -97,6 +97,10 @@ def test_from_python_another_setting_is_refused(tmp_path, x64):
 def test_every_setting_is_set():
     settings = backend.NUMBERS | backend.CHECKS
     before = {name: value for name, value in jax.config.values.items() if name in settings}
+    # A guard has three; the last is no setting: every product here has its own precision.
+    others = {"jax_transfer_guard", "jax_default_matmul_precision"}
+    hostile = {name.lower() for name in HOSTILE if name.startswith("JAX_")}
+    assert hostile - others <= settings.keys()
     # JAX's own defaults, which the library's tests have too; a guard that is not set allows all.
     assert all(value in (settings[name], None) for name, value in before.items())
     try:
