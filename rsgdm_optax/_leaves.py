@@ -32,7 +32,10 @@ def check_leaf(kind: str, path: Any, leaf: Any) -> None:
     dtype = dtype_of(leaf)
     if dtype not in AVERAGED:
         what = f"type {type(leaf).__name__}" if dtype is None else f"dtype {_name(dtype)}"
-        raise ValueError(f"{_describe(kind, path)} is of {what}. {REMEDY}")
+        native = dtype.newbyteorder("=") if isinstance(dtype, np.dtype) else None
+        is_swapped = native in AVERAGED
+        remedy = f"JAX has no such byte order: astype({str(native)!r})." if is_swapped else REMEDY
+        raise ValueError(f"{_describe(kind, path)} is of {what}. {remedy}")
 
 
 def check_buffers(path: Any, gradient: jax.Array, buffers: Sequence[Any]) -> None:

@@ -230,6 +230,14 @@ def test_unfit_leaves_are_named(name, kind):
     _alone(error)
 
 
+def test_bytes_in_another_order_are_named(name):
+    leaf = np.ones(2, np.dtype("float32").newbyteorder())
+    with _refuses("the parameter at ['w'] is of dtype", "no such byte order: astype('float32')."):
+        make(name).init({"w": leaf})
+    with _refuses("is of dtype", "Only floating-point"):
+        make(name).init({"w": leaf.astype(np.dtype("int32").newbyteorder())})
+
+
 def test_a_typed_key_is_named_and_can_be_masked(name):
     params = {"w": jnp.ones(2), "key": jax.random.key(0), "steps": jnp.arange(2), "act": jnp.tanh}
     with _refuses("parameter at ['act']", "type"):
