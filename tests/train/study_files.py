@@ -34,8 +34,9 @@ def edit(path, change):
 
 
 def snapshot(folder):
-    """Every file's content."""
-    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    """Every file's content, by its place in the folder."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder): path.read_bytes() for path in paths}
 
 
 def refused(study, capsys, monkeypatch):

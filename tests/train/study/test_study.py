@@ -1,4 +1,4 @@
-"""A whole study: the files it writes, what a second call does, what it refuses."""
+"""A whole study: the files it writes, and what a second call does."""
 
 import json
 import shutil
@@ -7,9 +7,9 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 
-from tests.train import made_up
-from tests.train.conftest import check_study, run_study, small
+from tests.train.conftest import run_study, small
 from tests.train.documents import same_drawing, shown_by
+from tests.train.study_files import snapshot
 from train.common.errors import InputError
 from train.report.report import build_report
 from train.runs.formats import FORMAT
@@ -38,14 +38,6 @@ def _json(path):
         raise AssertionError(f"{name} in {path}")
 
     return json.loads(path.read_text(), parse_constant=no_constants)
-
-
-def _snapshot(folder):
-    return {
-        path.relative_to(folder): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
 
 
 def test_folders_and_files(trained):
@@ -111,11 +103,11 @@ def test_runs_of_a_seed_are_paired(trained):
 
 
 def test_the_same_command_repeats_nothing_and_rebuilds_the_report(study):
-    before = _snapshot(study)
+    before = snapshot(study)
     shown = {path: shown_by(study / path) for path in before if path.suffix == ".svg"}
     shutil.rmtree(study / "report")
     run_study(small(study))
-    after = _snapshot(study)
+    after = snapshot(study)
     assert after.keys() == before.keys()
     pictures = {path for path in before if path.suffix in (".png", ".svg")}
     assert all(after[path] == before[path] for path in before.keys() - pictures)
@@ -124,10 +116,10 @@ def test_the_same_command_repeats_nothing_and_rebuilds_the_report(study):
 
 @pytest.mark.slow
 def test_the_home_folder_is_the_shells(study, tmp_path, monkeypatch):
-    before = _snapshot(tmp_path)
+    before = snapshot(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
     run_study(small("~/study"))  # the same study, which is done
-    assert _snapshot(tmp_path) == before
+    assert snapshot(tmp_path) == before
     config = parse(["--output=~/study", "--dataset=npz:~/a.npz", "--data-dir=~"]).config
     assert config.execution.output == str(study)
     assert config.run.dataset == f"npz:{tmp_path / 'a.npz'}"
@@ -137,13 +129,13 @@ def test_the_home_folder_is_the_shells(study, tmp_path, monkeypatch):
 
 @pytest.mark.usefixtures("no_pictures")
 def test_an_unfinished_run_is_done_again_exactly(study):
-    before = _snapshot(study)
+    before = snapshot(study)
     result = study / "rsgdm-seed1" / "result.json"
     result.unlink()
     metrics = study / "rsgdm-seed1" / "metrics.jsonl"
     metrics.write_text(metrics.read_text().splitlines()[0][:40])
     run_study(small(study))
-    after = _snapshot(study)
+    after = snapshot(study)
 
     def timeless(text):
         return [
@@ -166,9 +158,9 @@ def test_an_unfinished_run_is_done_again_exactly(study):
 
 @pytest.mark.usefixtures("no_pictures")
 def test_more_optimizers_and_seeds_extend_a_study(study):
-    before = _snapshot(study)
+    before = snapshot(study)
     report = run_study(small(study, optimizers=("nesterov",), seeds=(1, 2)))
-    after = _snapshot(study)
+    after = snapshot(study)
     assert all(after[path] == before[path] for path in before if path.parts[0] != "report")
     assert [(row.arm, row.n) for row in report.rows] == [
         *(("sgdm", 2), ("rsgdm", 2), ("nesterov", 1)),
@@ -176,66 +168,12 @@ def test_more_optimizers_and_seeds_extend_a_study(study):
     assert [each.difference.n for each in report.tables[0].comparisons[:2]] == [2, 1]
 
 
-@pytest.mark.parametrize(
-    ("setting", "value"),
-    [
-        *(("epochs", 3), ("halve_every", 2), ("batch_size", 64), ("schedule", "linear")),
-        *(("warmup_epochs", 1), ("batch_norm", "reestimated"), ("evaluate_every", 2)),
-        *(("decay", 0.8), ("weight_decay", 0.0), ("augment", False), ("train_examples", 255)),
-        *(("validation_examples", 100), ("lr_convention", "heavy_ball")),
-        *(("dtype", "bfloat16"), ("tf32", True), ("model", "resnet18")),
-    ],
-)
-def test_another_study_is_refused_by_name_of_the_setting(study, setting, value):
-    before = _snapshot(study)
-    with pytest.raises(InputError, match=rf"another study, with {setting} .*--output"):
-        run_study(small(study, **{setting: value}))
-    assert _snapshot(study) == before
-
-
-@pytest.mark.slow
-@pytest.mark.usefixtures("no_pictures")
-def test_a_file_that_changed_is_another_study(tmp_path):
-    file = tmp_path / "data.npz"
-    config = small(tmp_path / "study", dataset=f"npz:{file}", train_examples=None)
-    config = config.replace(optimizers=("sgdm",), seeds=(0, 1))
-    data = made_up.arrays(256, 449, (8, 8), 10)  # as many as of digits: compiled already
-    np.savez(file, **data._asdict())
-    run_study(config)
-    before = _snapshot(tmp_path / "study")
-    # The same file at another place is the same data.
-    shutil.copy(file, tmp_path / "copy.npz")
-    check_study(config.replace(dataset=f"npz:{tmp_path / 'copy.npz'}"))
-    data.y_test[:2] = data.y_test[1::-1]
-    np.savez(file, **data._asdict())
-    with pytest.raises(InputError, match=r"another study, with data '[0-9a-f]{32}' in .*--output"):
-        run_study(config.replace(seeds=(0, 2)))
-    assert _snapshot(tmp_path / "study") == before
-
-
-def test_processes_may_have_a_file_at_different_places(tmp_path, monkeypatch):
-    compared = []
-    monkeypatch.setattr("train.study.runner.multihost.check_alike", compared.append)
-    data = made_up.arrays(128, 40, (8, 8), 10)
-    for place in ("one", "two"):
-        (tmp_path / place).mkdir()
-        np.savez(tmp_path / place / "data.npz", **data._asdict())
-        file = f"npz:{tmp_path / place / 'data.npz'}"
-        check_study(small(tmp_path / "study", dataset=file, train_examples=None))
-    data.y_test[:2] = data.y_test[1::-1]
-    np.savez(tmp_path / "one" / "data.npz", **data._asdict())
-    check_study(small(tmp_path / "study", dataset=file.replace("two", "one"), train_examples=None))
-    first, second, changed = compared
-    assert first == second
-    assert {name for name in first if first[name] != changed[name]} == {"data"}
-
-
 @pytest.mark.slow
 @pytest.mark.usefixtures("no_pictures")
 def test_what_another_process_did_before_the_lock_was_ours(study, monkeypatch):
     """As if it had trained in an empty folder between our look at it and our lock."""
     elsewhere = study.with_name("elsewhere")
-    before = _snapshot(study)
+    before = snapshot(study)
 
     @contextmanager
     def late(folder):
@@ -248,7 +186,7 @@ def test_what_another_process_did_before_the_lock_was_ours(study, monkeypatch):
         run_study(small(elsewhere, epochs=3))
     shutil.rmtree(elsewhere)
     run_study(small(elsewhere))  # trains nothing anew
-    assert {path for path, old in before.items() if _snapshot(elsewhere)[path] != old} <= {
+    assert {path for path, old in before.items() if snapshot(elsewhere)[path] != old} <= {
         path for path in before if path.parts[0] in ("report", ".lock")
     }
 
@@ -259,26 +197,6 @@ def test_rates_of_single_optimizers_extend_a_study(study):
     run_study(small(study, optimizers=("sgd",), seeds=(0, 1), learning_rate=rates))
 
 
-def test_output_that_is_no_study(tmp_path):
-    file = tmp_path / "file"
-    file.write_text("mine")
-    with pytest.raises(InputError, match="is a file"):
-        run_study(small(file))
-    (tmp_path / "folder").mkdir()
-    (tmp_path / "folder" / "thesis.txt").write_text("mine")
-    with pytest.raises(InputError, match=r"holds thesis\.txt, which is no run"):
-        run_study(small(tmp_path / "folder"))
-    assert sorted(path.name for path in tmp_path.rglob("*")) == ["file", "folder", "thesis.txt"]
-
-
-def test_a_report_of_somebody_else_is_not_overwritten(tmp_path):
-    (tmp_path / "own" / "report").mkdir(parents=True)
-    (tmp_path / "own" / "report" / "table.md").write_text("mine")
-    with pytest.raises(InputError, match="holds report, which is no run"):
-        run_study(small(tmp_path / "own"))
-    assert (tmp_path / "own" / "report" / "table.md").read_text() == "mine"
-
-
 @pytest.mark.slow
 @pytest.mark.usefixtures("no_pictures")
 def test_a_run_that_was_stopped_before_its_first_file_is_done(study):
@@ -287,35 +205,6 @@ def test_a_run_that_was_stopped_before_its_first_file_is_done(study):
     (study / "rsgdm-seed1" / ".config.json.partial").write_text('{"data')
     report = run_study(small(study))
     assert [row.n for row in report.rows] == [2, 2]
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        *({"learning_rate": "0.1"}, {"learning_rate": True}, {"decay": None}, {"seeds": 3}),
-        *({"seeds": (0, 1.5)}, {"dataset": None}, {"augment": "no"}, {"optimizers": "sgdm"}),
-        *({"optimizers": ()}, {"epochs": 2.0}, {"output": None}, {"model": 8}),
-    ],
-)
-def test_values_of_the_wrong_type_from_python(changes, tmp_path):
-    with pytest.raises(InputError, match=f"^{next(iter(changes))}"):
-        check_study(small(tmp_path / "new").replace(**changes))
-
-
-def test_nothing_is_left_where_the_environment_cannot_be_read(tmp_path, monkeypatch):
-    def environment(**_facts):
-        raise InputError("no version")
-
-    monkeypatch.setattr(train_study, "environment", environment)
-    with pytest.raises(InputError, match="no version"):
-        run_study(small(tmp_path / "new"))
-    assert not (tmp_path / "new").exists()
-
-
-def test_batch_larger_than_the_data(tmp_path):
-    with pytest.raises(InputError, match="batch_size: 257 is more than the 256 examples"):
-        run_study(small(tmp_path / "new", batch_size=257))
-    assert not (tmp_path / "new").exists()
 
 
 def test_report_numbers_are_the_runs(trained):
