@@ -46,7 +46,7 @@ def measure(model: str, rounds: int) -> dict[str, Any]:
         "model, with rsgdm's three buffers": model,
         "MB": f"{size / 1e6:.1f}",
         "save, s": Spread.of(np.array(saves)),
-        "go on, s": Spread.of(np.array(restores)),
+        "resume, s": Spread.of(np.array(restores)),
     }
 
 

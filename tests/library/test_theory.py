@@ -42,7 +42,7 @@ def test_seeds_for_80_percent_power():
 def test_every_section_names_tests_that_exist(page):
     sections = PAGES[page].split("\n## ")[1:]
     for section in sections:
-        held = section.partition("\nHeld by ")[2]
+        held = section.partition("\nTested by ")[2]
         names = re.findall(r"`(test_\w+(?:\.py)?)`", held)
         # The last section of the family's page is on the literature.
         assert len(names) >= 2 or section.startswith("7. What is known"), section

@@ -117,7 +117,7 @@ def main() -> int:
     if unknown := set(options.models) - set(MODELS):
         raise InputError(f"models: {min(unknown)!r} is unknown; allowed: {', '.join(MODELS)}")
     jax.config.update("jax_num_cpu_devices", options.devices)
-    print("| model | parallel | operations | arrays | bytes | of gradients | kinds |")
+    print("| model | parallel | operations | arrays | bytes | gradient bytes | kinds |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
     for model in options.models:
         network = Network(functools.partial(MODELS[model], channels=3, classes=10))

@@ -155,8 +155,8 @@ class StudyTable:
         if not self.best_rates:
             return []
         notes = [
-            f"Best rate: of the best mean {self.measures[0].name}; how often each rate is best "
-            "when the seeds are drawn again, 10,000 times. Best rates are not compared here: "
+            f"Best rate: the one with the best mean {self.measures[0].name}, and how often each rate "
+            "is best when the seeds are drawn again, 10,000 times. Best rates are not compared here: "
             "chosen on these seeds, they would look better than they are."
         ]
         ends = [each.arm for each in self.best_rates if each.at_end]

@@ -25,7 +25,6 @@ from tests.train.commands import finished, run, started
 from tests.train.conftest import small
 from tests.train.networks import SMALLEST
 from train.common.errors import InputError
-from train.engine.parallel import PARALLEL
 from train.engine.steps import Network
 from train.experiments.collectives import collectives, step_program
 from train.models.resnet import MODELS
@@ -222,6 +221,7 @@ def test_two_processes_see_a_divergence_at_the_same_step(tmp_path):
     assert (result["status"], result["epoch"]) == ("diverged", 1)
 
 
+@pytest.mark.slow
 def test_two_processes_refuse_alike(tmp_path):
     def jobs(k: int) -> list[dict]:
         changes = {"epochs": 3 + k, "output": str(tmp_path / "study")}
@@ -252,7 +252,7 @@ def test_a_dead_process_ends_the_other(dying, tmp_path):
 # --- What is sent.
 
 
-@pytest.mark.parametrize("parallel", PARALLEL)
+@pytest.mark.parametrize("parallel", ["jit", pytest.param("pmap", marks=pytest.mark.slow)])
 def test_each_gradient_is_reduced_once_and_no_example_is_sent(parallel):
     network = Network(functools.partial(MODELS["resnet8"], channels=3, classes=10))
     program = step_program(

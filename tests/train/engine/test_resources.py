@@ -162,6 +162,7 @@ def test_the_host_reads_nothing_between_the_steps_of_an_epoch(tmp_path, monkeypa
     assert events.count("step") == 80
 
 
+@pytest.mark.slow
 def test_several_devices_are_waited_for(tmp_path, monkeypatch):
     # CPU devices of one machine may wait for each other for ever with more steps under way.
     events = _steps_and_reads(tuple(jax.devices()[:2]), tmp_path, monkeypatch)

@@ -59,6 +59,7 @@ OTHER = {
 OF_THE_DATA = {"dataset", "data", "train_examples", "validation_examples"}
 
 
+@pytest.mark.slow
 def test_a_step_is_compiled_for_all_that_it_depends_on(tmp_path, monkeypatch):
     assert {field.name for field in dataclasses.fields(RunConfig)} == (
         {*OTHER, *OF_THE_DATA} | {"seed", "learning_rate"}

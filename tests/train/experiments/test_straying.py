@@ -75,6 +75,7 @@ def test_distances_equal_those_of_paths_in_numpy(subject):
     close(found["bound"], RATE * DECAY * np.linalg.norm(first))
 
 
+@pytest.mark.slow
 def test_first_step_strays_by_the_first_push(subject):
     found = straying(subject)(0)
     push = RATE * (1 - DECAY) * DECAY * found["first_gradient_norm"]

@@ -12,8 +12,10 @@ from scipy import signal
 from train.models.resnet import MODELS, BatchNorm
 
 
-def _model(channels: int = 1) -> nnx.Module:
-    return MODELS["resnet8"](nnx.Rngs(0), channels=channels, classes=10)
+@pytest.fixture(scope="module")
+def model() -> nnx.Module:
+    # Layer by layer every shape would be compiled by itself.
+    return nnx.jit(lambda: MODELS["resnet8"](nnx.Rngs(0), channels=1, classes=10))()
 
 
 @pytest.mark.parametrize(
@@ -30,9 +32,9 @@ def test_parameter_count(name, channels, classes, size):
     assert {leaf.dtype for leaf in leaves} == {jnp.dtype("float32")}
 
 
-def test_initial_weights_are_uniform_up_to_one_over_root_fan_in():
+def test_initial_weights_are_uniform_up_to_one_over_root_fan_in(model):
     # Of n uniform values on ±b the largest is above b·(1 − 10/n), save once in e¹⁰ times.
-    for path, value in nnx.to_flat_state(nnx.state(_model(), nnx.Param)):
+    for path, value in nnx.to_flat_state(nnx.state(model, nnx.Param)):
         weights = np.asarray(value[...])
         if path[-1] == "kernel":
             bound = 1 / np.sqrt(weights[..., 0].size)
@@ -66,8 +68,7 @@ def _normalise(x: np.ndarray) -> np.ndarray:
     return (x - x.mean((0, 1, 2))) / np.sqrt(x.var((0, 1, 2)) + 1e-5)
 
 
-def test_forward_pass_in_training_mode_equals_numpy(x64):
-    model = _model()
+def test_forward_pass_in_training_mode_equals_numpy(model):
     kernels = {
         path: np.asarray(value[...], np.float64)
         for path, value in nnx.to_flat_state(nnx.state(model, nnx.Param))
@@ -85,8 +86,9 @@ def test_forward_pass_in_training_mode_equals_numpy(x64):
             x = _normalise(_convolve(x, shortcut, stride))
         x = relu(x + y)
     logits = x.mean((1, 2)) @ kernels["head", "kernel"] + kernels["head", "bias"]
-    # The network's weights are float32 and so are its convolutions, wherever the input is.
-    np.testing.assert_allclose(model(jnp.asarray(images, jnp.float32)), logits, rtol=0, atol=2e-5)
+    # The network computes in float32, the reference in float64.
+    ours = nnx.jit(lambda model, images: model(images))(model, jnp.asarray(images, jnp.float32))
+    np.testing.assert_allclose(ours, logits, rtol=0, atol=2e-5)
 
 
 def test_batch_norm_keeps_pytorchs_running_statistics():

@@ -69,7 +69,8 @@ def _norms(graph, gradients, batch_stats):
 def test_same_weights_same_network(name, fast, x64):
     shape, golden = GOLDEN["shapes"][name], GOLDEN["cases"][name]
     size, channels, side = GOLDEN["size"], shape["channels"], shape["side"]
-    model = MODELS[name](nnx.Rngs(0), channels=channels, classes=10)
+    # Layer by layer every shape would be compiled by itself.
+    model = nnx.jit(lambda: MODELS[name](nnx.Rngs(0), channels=channels, classes=10))()
     _fill(model)
     graph, params, batch_stats = nnx.split(model, nnx.Param, nnx.BatchStat)
     network = Network(

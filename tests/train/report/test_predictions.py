@@ -229,4 +229,4 @@ def test_the_tables(tmp_path, monkeypatch):
     assert len(rows) == 5
     assert "| 1 | digits | rsgdm over sgdm, α = 0.1 | 8 | +0.100 [+0." in rows[0]
     assert "| 0 + 8 diverged | no pair |" in rows[3]
-    assert "the lead at 1.6 less that at 0.1 | 8 | +0.200 [" in rows[4]
+    assert "the lead at 1.6 minus that at 0.1 | 8 | +0.200 [" in rows[4]

@@ -87,7 +87,7 @@ def test_sentences_have_the_numbers_of_their_comparison():
     found = _one(0.1 + 30 * SPREAD)
     assert _said(0.1 + 30 * SPREAD) == (
         f"undecided: an effect of {100 * found.detectable:.2f} or more points of accuracy would "
-        "have been seen."
+        "have been seen with 80 % power."
     )
 
 

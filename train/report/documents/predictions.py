@@ -40,7 +40,7 @@ def larger_rates(data: DataSet, _margin: float) -> Answer | None:
         return None
     leads = {rate: data.leads(Cell("rsgdm", rate), Cell("sgdm", rate)) for rate in rates}
     low, high = min(rates), max(rate for rate in rates if rate < _NEAR_THE_LIMIT)
-    contrast = leads[high].less(leads[low], f"the lead at {high:g} less that at {low:g}")
+    contrast = leads[high].less(leads[low], f"the lead at {high:g} minus that at {low:g}")
     rows = family([*leads.values(), contrast])
     return Answer(rows, all(r.is_above for r in rows), any(r.is_below for r in rows))
 
@@ -62,8 +62,8 @@ def larger_decays(data: DataSet, _margin: float) -> Answer | None:
         )
         at = f"α = {rate:g}: the lead at β ="
         contrasts += [
-            large.less(usual, f"{at} 0.97 less that at 0.9"),
-            usual.less(small, f"{at} 0.9 less that at 0.5"),
+            large.less(usual, f"{at} 0.97 minus that at 0.9"),
+            usual.less(small, f"{at} 0.9 minus that at 0.5"),
         ]
     rows = family(contrasts)
     return Answer(rows, all(r.is_above for r in rows), any(r.is_below for r in rows))
