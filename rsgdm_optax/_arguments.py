@@ -40,13 +40,14 @@ def at_least_float32(number: Number) -> Number:
         return number.astype(jnp.promote_types(number.dtype, jnp.float32))
 
 
+def is_real(dtype: DTypeLike) -> bool:
+    """Whether numbers of this dtype are real; bool is none of them."""
+    return any(jnp.issubdtype(dtype, kind) for kind in (jnp.floating, jnp.integer))
+
+
 def is_jax_scalar(value: Any) -> TypeGuard[jax.Array]:
     """Whether it is a JAX array, maybe traced, that can hold a real number."""
-    return (
-        isinstance(value, jax.Array)
-        and value.shape == ()
-        and any(jnp.issubdtype(value.dtype, kind) for kind in (jnp.floating, jnp.integer))
-    )
+    return isinstance(value, jax.Array) and value.shape == () and is_real(value.dtype)
 
 
 def as_real(value: Any) -> float:
@@ -55,10 +56,10 @@ def as_real(value: Any) -> float:
     if is_known or (isinstance(value, np.ndarray) and value.ndim == 0):
         value = np.asarray(value)[()]
     # NumPy registers its own floats as numbers.Real, ml_dtypes' bfloat16 is only a np.generic.
-    is_real = isinstance(value, numbers.Real) or (
+    is_number = isinstance(value, numbers.Real) or (
         isinstance(value, np.generic) and jnp.issubdtype(value.dtype, jnp.floating)
     )
-    if isinstance(value, bool | np.bool_) or not is_real:
+    if isinstance(value, bool | np.bool_) or not is_number:
         return math.nan
     try:
         return float(value)
@@ -73,6 +74,14 @@ def as_array(name: str, values: Any) -> np.ndarray[Any, Any]:
     except (TypeError, ValueError):  # traced, or rows of several lengths
         what = "an array whose values are known"
         raise ValueError(f"{name} must be {what}, got {shown(values)}.") from None
+
+
+def read_reals(name: str, values: Any, what: str = "real numbers") -> np.ndarray[Any, Any]:
+    """The values as float64; raises if they are no real numbers, or not known."""
+    array = as_array(name, values)
+    if not is_real(array.dtype):
+        raise ValueError(f"{name} must be {what}, got {shown(values)}.")
+    return array.astype(np.float64)
 
 
 def check_decay(decay: ArrayLike, name: str = "decay") -> Number:

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from rsgdm_optax._arguments import shown
+from rsgdm_optax._arguments import is_real, shown
 from rsgdm_optax._average import times
 from rsgdm_optax._leafwise import Rule, leafwise
 from rsgdm_optax._leaves import dtype_of
@@ -49,9 +49,7 @@ def value_at(name: str, scalar: optax.ScalarOrSchedule, count: jax.Array | None)
         raise ValueError(
             f"{name} must be a schedule of scalars, got shape {jnp.shape(value)} from it."
         )
-    if dtype is None or not any(
-        jnp.issubdtype(dtype, kind) for kind in (jnp.floating, jnp.integer)
-    ):
+    if dtype is None or not is_real(dtype):
         raise ValueError(f"{name} must be a schedule of real numbers, got {shown(value)} from it.")
     return value
 

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from rsgdm_optax import analysis, linear
+from train.common.files import write_bytes
 from train.report.drawing import GREY, STYLES, Axes, Figure, drawing, render
-from train.runs.store import write_bytes
 
 DECAY = 0.9
 Array = npt.NDArray[Any]

@@ -5,7 +5,6 @@ import math
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 import optax
@@ -13,7 +12,6 @@ from jax.typing import DTypeLike
 
 from rsgdm_optax._arguments import (
     Number,
-    as_array,
     at_least_float32,
     check_accumulator_dtype,
     check_decay,
@@ -21,6 +19,7 @@ from rsgdm_optax._arguments import (
     check_number,
     read_decay,
     read_number,
+    read_reals,
     shown,
 )
 from rsgdm_optax._learning_rate import scale_by_learning_rate
@@ -218,10 +217,7 @@ class LinearMomentum:
           ValueError: if the frequencies are not real numbers.
         """
         gain, beta, c = known(self)
-        f = as_array("frequencies", frequencies)
-        if not (jnp.issubdtype(f.dtype, jnp.floating) or jnp.issubdtype(f.dtype, jnp.integer)):
-            raise ValueError(f"frequencies must be real numbers, got dtype {f.dtype}.")
-        turn = np.exp(-2j * np.pi * f.astype(np.float64))
+        turn = np.exp(-2j * np.pi * read_reals("frequencies", frequencies))
         return np.asarray(gain * (1 - beta) * (1 + c * (1 - turn)) / (1 - beta * turn))
 
     def transformation(

@@ -8,14 +8,12 @@ several dimensions is one of independent modes, in its eigenbasis.
 """
 
 import math
-from typing import Any
 
-import jax
 import numpy as np
 import numpy.typing as npt
 from jax.typing import ArrayLike
 
-from rsgdm_optax._arguments import as_real, shown
+from rsgdm_optax._arguments import as_real, read_reals, shown
 from rsgdm_optax.linear._description import (
     Array,
     LinearMomentum,
@@ -246,9 +244,10 @@ def read_rate(learning_rate: ArrayLike) -> float:
 
 def read_positive(name: str, values: npt.ArrayLike) -> Array:
     """Positive, finite numbers as float64."""
-    array = _read_reals(values)
-    if array is None or not np.all((array > 0) & (array < np.inf)):
-        raise ValueError(f"{name} must be positive numbers, got {shown(values)}.")
+    what = "positive numbers"
+    array = read_reals(name, values, what)
+    if not np.all((array > 0) & (array < np.inf)):
+        raise ValueError(f"{name} must be {what}, got {shown(values)}.")
     return array
 
 
@@ -262,9 +261,10 @@ def read_modes(curvatures: npt.ArrayLike) -> Array:
 
 def read_variance(name: str, values: npt.ArrayLike, shape: tuple[int, ...]) -> Array:
     """Finite numbers of 0 or more as float64, which broadcast with `shape`."""
-    array = _read_reals(values)
-    if array is None or not np.all((array >= 0) & (array < np.inf)):
-        raise ValueError(f"{name} must be numbers of 0 or more, got {shown(values)}.")
+    what = "numbers of 0 or more"
+    array = read_reals(name, values, what)
+    if not np.all((array >= 0) & (array < np.inf)):
+        raise ValueError(f"{name} must be {what}, got {shown(values)}.")
     try:
         np.broadcast_shapes(array.shape, shape)
     except ValueError:
@@ -280,15 +280,3 @@ def read_modal(name: str, values: npt.ArrayLike, shape: tuple[int, ...]) -> Arra
     if array.shape not in ((), shape):
         raise ValueError(f"{name} must be a number or of shape {shape}, got shape {array.shape}.")
     return array
-
-
-def _read_reals(values: Any) -> Array | None:
-    """Float64, or None if these are no real numbers, or traced."""
-    if isinstance(values, jax.core.Tracer):
-        return None
-    try:
-        array = np.asarray(values)
-        is_real = array.dtype.kind in "iuf" or jax.numpy.issubdtype(array.dtype, np.floating)
-        return array.astype(np.float64) if is_real else None
-    except (TypeError, ValueError):  # ragged lists
-        return None

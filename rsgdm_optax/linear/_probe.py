@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import optax
 
-from rsgdm_optax._arguments import as_array, shown
+from rsgdm_optax._arguments import read_reals, shown
 from rsgdm_optax.linear._description import Array, LinearMomentum, check_steps
 
 
@@ -75,13 +75,9 @@ def impulse_response(
       docs/linear-momentum.md has the table of what it says of optax's transformations.
     """
     check_steps(steps)
-    x = np.random.default_rng(0).standard_normal(steps) if at is None else as_array("at", at)
-    is_real = jnp.issubdtype(x.dtype, jnp.floating) or jnp.issubdtype(x.dtype, jnp.integer)
-    if not is_real or x.ndim == 0 or len(x) != steps:
-        raise ValueError(
-            f"at must be real numbers of shape ({steps}, ...), "
-            f"got shape {x.shape} and dtype {x.dtype}."
-        )
+    x = np.random.default_rng(0).standard_normal(steps) if at is None else read_reals("at", at)
+    if x.ndim == 0 or len(x) != steps:
+        raise ValueError(f"at must be of shape ({steps}, ...), got shape {x.shape}.")
     gradients = jnp.asarray(x, float)
     # Of a seed that nobody takes for `at`: with y = x, what is homogeneous would pass for linear.
     other = jnp.asarray(np.random.default_rng((0, 1, 2)).standard_normal(x.shape), float)
@@ -111,14 +107,14 @@ def impulse_response(
 
     weights, value, along_x, along_y, sum_of_both = everything()
     tiny = float(np.finfo(np.float32).tiny)
-    scale = max(_largest(value), _largest(sum_of_both), tiny)
-    rests = value - along_x, sum_of_both - value - along_y
-    nonlinearity = max(_largest(rest) for rest in rests) / scale
+    scale = max(_largest(value, sum_of_both), tiny)
+    nonlinearity = _largest(value - along_x, sum_of_both - value - along_y) / scale
     return ImpulseResponse(np.asarray(weights, np.float64), nonlinearity)
 
 
-def _largest(x: jax.Array) -> float:
-    return float(jnp.abs(x).max())
+def _largest(*arrays: jax.Array) -> float:
+    """NaN if there is one."""
+    return float(np.max([jnp.abs(x).max() for x in arrays]))
 
 
 class Identified(NamedTuple):
@@ -166,14 +162,11 @@ def identify(weights: npt.ArrayLike) -> Identified:
     References:
       docs/linear-momentum.md.
     """
-    w = as_array("weights", weights)
-    is_real = jnp.issubdtype(w.dtype, jnp.floating) or jnp.issubdtype(w.dtype, jnp.integer)
-    if not is_real or w.ndim != 2 or w.shape[0] != w.shape[1] or len(w) < 4:
+    w = read_reals("weights", weights)
+    if w.ndim != 2 or w.shape[0] != w.shape[1] or len(w) < 4:
         raise ValueError(
-            "weights must be real numbers of shape (T, T) with T of 4 or more, "
-            f"got shape {w.shape} and dtype {w.dtype}."
+            f"weights must be of shape (T, T) with T of 4 or more, got shape {w.shape}."
         )
-    w = w.astype(np.float64)
     if not np.isfinite(w).all():
         raise ValueError(f"weights must be finite, got {shown(w)}.")
     largest = float(np.abs(w).max())

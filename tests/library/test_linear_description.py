@@ -112,7 +112,7 @@ def test_frequencies_of_any_shape_and_dtype():
         assert response.dtype == np.complex128
         np.testing.assert_allclose(response, 1.0, rtol=0, atol=1e-15)
     for frequencies in (None, "a", 0.1j, [0.1, None], np.zeros(2, np.complex64), True):
-        with pytest.raises(ValueError, match=r"^frequencies must be real numbers, got dtype .*\.$"):
+        with pytest.raises(ValueError, match=r"^frequencies must be real numbers, got .*\.$"):
             method.frequency_response(frequencies)
 
 

@@ -183,7 +183,10 @@ def test_shapes():
         (lambda m: linear.stationary_variance(m, "a", 1.0), "learning_rate must be a pos.*got 'a'"),
         (lambda m: linear.stationary_variance(m, 1.0, 0.0), "curvature must be positive .*got 0.0"),
         (lambda m: linear.stationary_variance(m, 1.0, "a"), "curvature must be positive .*got 'a'"),
-        (lambda m: linear.stationary_variance(m, 1.0, [[1], [2, 3]]), "curvature must be positive"),
+        (
+            lambda m: linear.stationary_variance(m, 1.0, [[1], [2, 3]]),
+            "curvature must be an array wh",
+        ),
         (lambda m: linear.stationary_variance(m, 1.0, np.nan), "curvature must be .*got nan"),
         (lambda m: linear.stationary_variance(m, 1.0, 1.0, -1.0), "noise_variance must be .*-1.0"),
         (

@@ -20,8 +20,8 @@ import pytest
 
 from tests.train.conftest import small
 from tests.train.networks import TINY
-from train.common import entrypoint
-from train.engine import backend, multihost, steps
+from train.common import entrypoint, jax_settings
+from train.engine import multihost, steps
 from train.engine.parallel import Pmap
 from train.models.resnet import MODELS
 from train.runs.settings import RunConfig
@@ -98,7 +98,7 @@ def train(
     with pytest.MonkeyPatch.context() as patch, contextlib.suppress(Stopped):
         patch.setitem(MODELS, "resnet8", network)
         if jax.config.jax_enable_x64:
-            patch.setitem(backend.NUMBERS, "jax_enable_x64", value=True)
+            patch.setitem(jax_settings.NUMBERS, "jax_enable_x64", value=True)
             _in_float64(patch)
         if not report:  # its figures take longer than the training
             patch.setattr(study, "build_report", lambda *_, **__: None)

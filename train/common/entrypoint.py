@@ -9,8 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
-from train.common import signals
-from train.common.errors import InputError, LostProcessError
+from train.common import jax_settings, signals
+from train.common.errors import InputError, LostProcessError, reason
 from train.common.streams import Stream, open_closed, shielded
 from train.common.variables import blamed
 
@@ -51,7 +51,7 @@ def start(script: str, module: str | None = None) -> NoReturn:
                 raise
             raise InputError(f"{variables}: JAX cannot be imported: {error}") from None
         if "jax" in sys.modules:  # a report is made without
-            importlib.import_module("train.engine.backend").configure()
+            jax_settings.configure()
         status: int = program.main()
         return status
 
@@ -98,7 +98,7 @@ def _attempt(program: str, main: Callable[[], int]) -> _Ending:
             raise
         return _Ending(_say(program, line, 2), at_once=False)
     except OSError as error:
-        line = f"{error.filename or 'output'}: {_reason(error)}"
+        line = f"{error.filename or 'output'}: {reason(error)}"
         return _Ending(_say(program, line, 2), at_once=False)
 
 
@@ -110,7 +110,7 @@ def _status(main: Callable[[], int], output: Stream) -> int:
     output.flush()
     # A reader that has had enough is no failure: `... | head` ends with the work's own status.
     if output.error is not None and not isinstance(output.error, BrokenPipeError):
-        raise InputError(f"standard output: {_reason(output.error)}")
+        raise InputError(f"standard output: {reason(output.error)}")
     return status
 
 
@@ -126,7 +126,3 @@ def _missing(error: ImportError) -> str:
 def _say(program: str, line: str, status: int) -> int:
     print(f"{program}: {line}", file=sys.stderr)
     return status
-
-
-def _reason(error: OSError) -> str:
-    return error.strerror or str(error)

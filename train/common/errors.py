@@ -14,6 +14,11 @@ class LostProcessError(InputError):
     """
 
 
+def reason(error: OSError) -> str:
+    """Why the system could not do it."""
+    return error.strerror or str(error)
+
+
 def first_line(error: Exception) -> str:
     """An error's first line, or its kind if it says nothing; JAX repeats itself in it."""
     line = next(iter(str(error).strip().splitlines()), type(error).__name__)

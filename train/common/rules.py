@@ -50,12 +50,11 @@ def number(words: str, allows: Callable[[float], bool]) -> Rule:
     return Rule(words, lambda value: _is_number(value) and allows(value), float)
 
 
-def whole(least: int, most: int = MOST) -> Rule:
-    """A whole number within int32, unless told otherwise."""
-    limit = ", below 2^31" if most == MOST else ""
+def whole(least: int) -> Rule:
+    """A whole number within int32."""
     return Rule(
-        f"a whole number of {least} or more{limit}",
-        lambda value: _is_number(value) and isinstance(value, int) and least <= value <= most,
+        f"a whole number of {least} or more, below 2^31",
+        lambda value: _is_number(value) and isinstance(value, int) and least <= value <= MOST,
         int,
     )
 

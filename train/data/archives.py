@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from train.common.errors import InputError
+from train.common.errors import InputError, reason
 from train.data.filetype import HEAD, describe, shown
 from train.data.npz import Arrays
 from train.data.official import VERSIONS, Version
@@ -52,7 +52,7 @@ def find(name: str, folder: Path) -> Copy | None:
                 refused.append(error)
                 continue
             except OSError as error:
-                refused.append(InputError(f"{shown(place)}: {error.strerror or error}"))
+                refused.append(InputError(f"{shown(place)}: {reason(error)}"))
                 continue
             if not copy.altered:
                 return copy

@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from train.common.errors import InputError
+from train.common.errors import InputError, reason
 from train.common.progress import warn
 from train.data import npz
 from train.data.filetype import HEAD, shown
@@ -95,7 +95,7 @@ def keep(name: str, arrays: Arrays) -> None:
         warn(f"{error}; the arrays are not kept")
     except OSError as error:
         warn(
-            f"{shown(path(name))}: {error.strerror or error}; the arrays are not kept; name "
+            f"{shown(path(name))}: {reason(error)}; the arrays are not kept; name "
             "another place for them by XDG_CACHE_HOME"
         )
 

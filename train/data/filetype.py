@@ -3,7 +3,6 @@
 import os
 import re
 from collections.abc import Sequence
-from pathlib import Path
 
 # Enough of a file to tell what it is.
 HEAD = 512
@@ -58,9 +57,3 @@ def describe(head: bytes) -> str:
     if all(byte >= 32 or byte in b"\t\n\r" for byte in head):
         return "text"
     return "of an unknown type"
-
-
-def describe_file(path: Path) -> str:
-    """What a file is, by its first bytes."""
-    with path.open("rb") as file:
-        return describe(file.read(HEAD))

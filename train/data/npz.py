@@ -4,8 +4,6 @@ import contextlib
 import errno
 import hashlib
 import math
-import os
-import uuid
 import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,7 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from train.common.errors import InputError
+from train.common.errors import InputError, reason
+from train.common.files import whole_file
 from train.common.progress import say
 from train.data.filetype import HEAD, describe, shown, some
 
@@ -74,7 +73,7 @@ def read(path: Path) -> Arrays:
             names = _names(name, archive)
             arrays = [_member(name, archive, key) for key in names]
     except OSError as error:
-        raise InputError(f"{name}: {error.strerror or error}") from None
+        raise InputError(f"{name}: {reason(error)}") from None
     return check(name, *arrays, names=names)
 
 
@@ -131,18 +130,9 @@ def _member(name: str, archive: zipfile.ZipFile, key: str) -> np.ndarray:
 
 def write(path: Path, arrays: Arrays, stamp: bytes = b"") -> None:
     """Writes a file whole or not at all; `stamp` stands among its first bytes."""
-    # The name is this call's own: other processes, and other hosts, may write the same file.
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
     held: dict[str, Any] = {"stamp": np.bytes_(stamp)} if stamp else {}
-    try:
-        with temporary.open("xb") as file:
-            np.savez(file, **held, **arrays._asdict())
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
+    with whole_file(path) as file:
+        np.savez(file, **held, **arrays._asdict())
 
 
 def check(

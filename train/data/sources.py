@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from train.common.errors import InputError
+from train.common.errors import InputError, reason
 from train.common.progress import warn
 from train.data import archives, cache, npz, tfds
 from train.data.filetype import shown, some
@@ -103,7 +103,7 @@ def _named(name: str, data_dir: str | None, *, unverified_archive: bool) -> Arra
     copy = archives.find(name, folder)
     if copy is not None:
         return _from_files(name, copy, unverified_archive=unverified_archive)
-    if tfds.is_prepared(name, folder) and not unverified_archive:
+    if tfds.prepared(name, folder) and not unverified_archive:
         return _through_tfds(name, folder)
     held = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
     raise InputError(
@@ -141,7 +141,7 @@ def _through_tfds(name: str, folder: Path) -> Arrays:
                 tfds.prepare(name, folder, target)
     except OSError as error:
         raise InputError(
-            f"{shown(error.filename or target)}: {error.strerror or error}; make room there, or "
+            f"{shown(error.filename or target)}: {reason(error)}; make room there, or "
             "name another place for the arrays by XDG_CACHE_HOME"
         ) from None
     return npz.read(target)

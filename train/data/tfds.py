@@ -8,6 +8,7 @@ python -m train.data.tfds NAME FOLDER TARGET
 
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 import urllib.request
@@ -21,14 +22,10 @@ from train.data.filetype import shown
 _NEEDED = ("tensorflow_datasets", "tensorflow", "importlib_resources")
 
 
-def is_prepared(name: str, folder: Path) -> bool:
-    """Whether tensorflow-datasets has prepared a data set in a folder."""
-    return bool(_prepared(name, folder))
-
-
-def _prepared(name: str, folder: Path) -> list[Path]:
-    """The folders of a data set's versions, NAME/VERSION; the newest is last."""
-    return sorted(path.parent for path in folder.glob(f"{name}/*/dataset_info.json"))
+def prepared(name: str, folder: Path) -> list[Path]:
+    """What tensorflow-datasets prepared: NAME/VERSION of each version; the newest is last."""
+    found = (path.parent for path in folder.glob(f"{name}/*/dataset_info.json"))
+    return sorted(found, key=lambda path: [int(n) for n in re.findall(r"\d+", path.name)])
 
 
 def prepare(name: str, folder: Path, target: Path) -> None:
@@ -40,7 +37,7 @@ def prepare(name: str, folder: Path, target: Path) -> None:
     instead = f"or put the official {archives.expected(name)}, into a folder: --data-dir FOLDER"
     absent = [package for package in _NEEDED if importlib.util.find_spec(package) is None]
     if absent:
-        what = "reading what was prepared" if is_prepared(name, folder) else "downloading"
+        what = "reading what was prepared" if prepared(name, folder) else "downloading"
         raise InputError(
             f"{name}: {what} needs {', '.join(absent)}: pip install -e '.[tfds]'; {instead}"
         )
@@ -67,8 +64,8 @@ def export(name: str, folder: Path, target: Path) -> None:
     """Does the work of `prepare` in this process."""
     import tensorflow_datasets as tfds
 
-    if prepared := _prepared(name, folder):
-        builder = tfds.builder_from_directory(prepared[-1])
+    if found := prepared(name, folder):
+        builder = tfds.builder_from_directory(found[-1])
     else:
         builder = tfds.builder(name, data_dir=folder)
         absent = [url for url in builder.url_infos if not (folder / Path(url).name).exists()]

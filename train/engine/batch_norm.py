@@ -17,7 +17,6 @@ import numpy as np
 
 from train.engine.parallel import Jit, Undivided
 from train.engine.steps import UNDIVIDED, Examples, Network, normalise
-from train.models.resnet import BATCH_NORM_MOMENTUM
 
 MOST_BATCHES = 16  # of training's own size: 2,048 examples of 128 a batch
 
@@ -36,16 +35,15 @@ class StatisticsStep:
         self, params: Any, mean: Any, examples: Examples, order: jax.Array, start: jax.Array
     ) -> Any:
         indices = self.parallel.shard(jax.lax.dynamic_slice_in_dim(order, start, self.batch_size))
-        # From zero, running averages are the batch's statistics times 1 − momentum.
         _, statistics = self.network.apply(
             params,
-            jax.tree.map(jnp.zeros_like, mean),
+            mean,
             normalise(examples.images[indices], examples),
             training=True,
+            momentum=0.0,  # whatever the layers' own is: a model may be anybody's
             axis_name=self.parallel.axis_name,
         )
-        share = (1 - BATCH_NORM_MOMENTUM) * self.batches
-        return jax.tree.map(lambda a, b: a + b / share, mean, statistics)
+        return jax.tree.map(lambda a, b: a + b / self.batches, mean, statistics)
 
 
 class Reestimation:

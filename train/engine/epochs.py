@@ -101,7 +101,7 @@ class Trainer:
         self._is_alone = len(devices) == 1
         self._is_on_cpu = devices[0].platform == "cpu"
         # jax 0.11 and earlier deadlock with more than about 16 steps in flight on several CPU
-        # devices; the wait is for the look before.
+        # devices. `_epoch` waits for the look before the last: at most two times 8 are in flight.
         self._look_every = LOOK_EVERY if self._is_alone else LOOK_EVERY // 2
         self._evaluation_batch = -(-EVALUATION_BATCH // len(devices)) * len(devices)
         # In one array, so that a program compiled for one split serves the other.

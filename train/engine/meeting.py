@@ -10,7 +10,7 @@ from typing import Protocol
 
 import jax
 
-from train.common.errors import InputError, LostProcessError, first_line
+from train.common.errors import InputError, LostProcessError, first_line, reason
 from train.common.progress import say
 
 # Seconds. After the second without a sign of life JAX ends the processes that are left.
@@ -132,7 +132,7 @@ def _missing(config: Processes) -> str:
     try:
         socket.create_connection(_address(config), timeout=5).close()
     except OSError as error:
-        return f"{line}process 0 has not come ({error.strerror or error})"
+        return f"{line}process 0 has not come ({reason(error)})"
     return f"{line}process 0 is there, but not all {count} processes have come"
 
 

@@ -119,10 +119,12 @@ class Network:
         images: jax.Array,
         *,
         training: bool,
+        momentum: float | None = None,
         axis_name: str | None = None,
     ) -> tuple[jax.Array, Any]:
         """Logits and new statistics; in training with the batch's own, else with the old ones.
 
+        A `momentum` takes the place of the layers': with 0 the new statistics are the batch's own.
         Where the images are one device's share, `axis_name` leads to the others': the statistics
         are those of the whole batch.
         """
@@ -132,6 +134,8 @@ class Network:
         model.set_attributes(use_running_average=not training, raise_if_not_found=False)
         if self.dtype is not None:
             model.set_attributes(dtype=self.dtype)
+        if momentum is not None:
+            model.set_attributes(momentum=momentum, raise_if_not_found=False)
         if axis_name is not None:
             model.set_attributes(axis_name=axis_name, raise_if_not_found=False)
         if self.convolution is not None:

@@ -25,6 +25,7 @@ import numpy as np
 import optax
 
 import rsgdm_optax
+from train.common import rules
 from train.common.arguments import Parser
 from train.common.errors import InputError
 from train.engine.backend import devices
@@ -111,12 +112,15 @@ def step_program(
 def main() -> int:
     """Prints a table in Markdown."""
     parser = Parser(prog="collectives.py", description="Count what the devices send in a step.")
-    parser.add_argument("--devices", metavar="N", type=int, default=8, help="virtual CPU devices")
+    parser.add_argument("--devices", metavar="N", default="8", help="virtual CPU devices")
     parser.add_argument("--models", metavar="NAME", nargs="+", default=list(MODELS))
     options = parser.parse_args()
     if unknown := set(options.models) - set(MODELS):
         raise InputError(f"models: {min(unknown)!r} is unknown; allowed: {', '.join(MODELS)}")
-    jax.config.update("jax_num_cpu_devices", options.devices)
+    rule = rules.whole(1)
+    count = rule.parse("devices", options.devices)
+    rule.check("devices", count)
+    jax.config.update("jax_num_cpu_devices", count)
     print("| model | parallel | operations | arrays | bytes | gradient bytes | kinds |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
     for model in options.models:
@@ -130,9 +134,9 @@ def main() -> int:
                         network,
                         rsgdm_optax.rsgdm(0.1),
                         parallel,
-                        devices(),
+                        devices("cpu"),
                         image=(32, 32, 3),
-                        batch_size=16 * options.devices,
+                        batch_size=16 * count,
                     )
                 )
             )

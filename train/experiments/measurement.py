@@ -1,6 +1,6 @@
 """What a measurement inside of training is made of: options, single steps, one file a run.
 
-FOLDER/OPTIMIZER-seedK.json   see train/runs/measurements.py
+FOLDER/ARM-seedK.json   see train/runs/measurements.py
 """
 
 import dataclasses
@@ -8,10 +8,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import jax
-
+from train.common import jax_settings
 from train.common.arguments import Parser
 from train.common.errors import InputError
+from train.common.files import write_json
 from train.data.dataset import Dataset
 from train.engine import backend
 from train.engine.epochs import Trainer
@@ -21,14 +21,20 @@ from train.runs.formats import FORMAT
 from train.runs.lock import locked
 from train.runs.measurements import Numbers, read_numbers
 from train.runs.settings import RunConfig
-from train.runs.store import write_json
 from train.study.cli import parse
-from train.study.config import Config
-from train.study.runner import check_batches, load_data, matmul_precision
+from train.study.config import Config, Execution
+from train.study.runner import check_batches, computing, load_data, matmul_precision
 from train.study.validation import check
 
-# Options of train/cifar.py that say how a study is kept or divided, not what a run is.
-_NOT_HERE = ("--dry-run", "--tensorboard", "--checkpoint-every", "--parallel", "--distributed")
+# Options of train/cifar.py that say how a study is executed or compared, not what a run is.
+_NOT_HERE = (
+    *("--dry-run", "--baseline", "--compare"),
+    *(
+        "--" + field.name.replace("_", "-")
+        for field in dataclasses.fields(Execution)
+        if field.name not in ("data_dir", "unverified_archive", "output")
+    ),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +86,7 @@ def measure_all(name: str, config: Config, measurement: Measurement) -> None:
       been written then.
     """
     check(config)
-    backend.check_settings()
+    jax_settings.check()
     if config.run.dtype != "float32":
         raise InputError(f"dtype: {config.run.dtype} is not for measurements; they are in float32")
     for arm in config.study.arms:
@@ -97,15 +103,14 @@ def measure_all(name: str, config: Config, measurement: Measurement) -> None:
     trainer = Trainer(dataset, devices=devices)
     subjects = {run.arm: Subject(trainer, dataset, run) for run in reversed(runs)}
     measures = {arm: measurement(subject) for arm, subject in subjects.items()}
-    precision = matmul_precision(config)
     here = environment(
         devices=devices,
         parallel="jit",
-        matmul_precision=precision,
+        matmul_precision=matmul_precision(config),
         convolution=cpu_convolution.choose(devices, "jit"),
     )
     folder.mkdir(parents=True, exist_ok=True)
-    with locked(folder), jax.default_matmul_precision(precision):
+    with locked(folder), computing(config):
         for run in runs:
             path = folder / f"{run.name}.json"
             if path.exists():

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Literal
 
 from train.common.errors import InputError
+from train.common.files import reading
 from train.report.scores import Arms, Measure, Score, Scores, Seed
 from train.report.statistics import Spread
-from train.runs.store import reading
 
 _NEEDED = ("arm", "seed", "score")
 _COLUMNS = (*_NEEDED, "rate", "task")

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from train.common.files import write_bytes
 from train.report.drawing import GREY, Axes, Figure, drawing, plain, render, styles, ticker
 from train.report.scores import Scores
 from train.report.tables import StudyTable
-from train.runs.store import write_bytes
 
 _EPOCHS_TO_ENLARGE = 9
 

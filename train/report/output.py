@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from train.common.errors import InputError
+from train.common.files import write_bytes, write_json
 from train.common.screen import print_table, screen
 from train.report.figures import curve_figures, table_figures, write_figures
 from train.report.merge import Merged
 from train.report.scores import Scores
 from train.report.statistics import LEVEL
 from train.report.studies import curves
-from train.report.tables import COMPARISONS_HEADER, RATES_HEADER, Row, StudyTable
+from train.report.tables import COMPARISONS_HEADER, RATES_HEADER, StudyTable
 from train.runs.folders import is_litter
 from train.runs.formats import FORMAT, check_format
-from train.runs.store import write_bytes, write_json
 
 _FIGURE = re.compile(r"((train|test|validation)_(accuracy|loss)|differences|rates)\.(png|svg)")
 _PARTS = re.compile(rf"{_FIGURE.pattern}|table\.md|results\.json|table-\d+")
@@ -62,11 +62,6 @@ class Report:
     def tables(self) -> list[StudyTable]:
         """One a section."""
         return [section.table for section in self.sections]
-
-    @property
-    def rows(self) -> list[Row]:
-        """The arms' lines of all tables."""
-        return [row for table in self.tables for row in table.rows]
 
     @property
     def diverged(self) -> int:

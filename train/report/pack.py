@@ -11,10 +11,10 @@ from pathlib import Path
 
 from train.common.arguments import Parser, path
 from train.common.errors import InputError
+from train.common.files import exists
 from train.report.merge import merge
 from train.runs import packed
 from train.runs.folders import contents
-from train.runs.store import exists
 
 
 def pack(studies: Sequence[Path], file: Path) -> int:

@@ -123,10 +123,7 @@ def _headings(groups: Sequence[Merged]) -> list[str]:
         return [""]
     configs = [group.runs[0].config for group in groups]
     telling = [
-        name
-        for name in configs[0].identity
-        if name not in ("arm", "optimizer", "version", "seed", "learning_rate")
-        and len({config.identity[name] for config in configs}) > 1
+        name for name in configs[0].shared if len({config.shared[name] for config in configs}) > 1
     ]
     headings = []
     for k, config in enumerate(configs, 1):

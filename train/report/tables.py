@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from train.report.paper import PaperTable
-from train.report.rates import BestRate, best_rates
+from train.report.rates import RESAMPLES, BestRate, best_rates
 from train.report.scores import Arms, Measure, Scores, comparisons, no_common_rate, number
 from train.report.statistics import Difference, Spread, least_pairs
 from train.report.verdict import Comparison, Pairs, compare, confidence
@@ -155,9 +155,9 @@ class StudyTable:
         if not self.best_rates:
             return []
         notes = [
-            f"Best rate: the one with the best mean {self.measures[0].name}, and how often each rate "
-            "is best when the seeds are drawn again, 10,000 times. Best rates are not compared here: "
-            "chosen on these seeds, they would look better than they are."
+            f"Best rate: the one with the best mean {self.measures[0].name}, and how often each "
+            f"rate is best when the seeds are drawn again, {RESAMPLES:,} times. Best rates are not "
+            "compared here: chosen on these seeds, they would look better than they are."
         ]
         ends = [each.arm for each in self.best_rates if each.at_end]
         if ends:

@@ -7,6 +7,7 @@ from typing import Literal
 from train.report.scores import Arms, Measure, Scores
 from train.report.statistics import (
     LEVEL,
+    POWER,
     Difference,
     Pairing,
     SignFlips,
@@ -130,7 +131,10 @@ class Comparison:
             return f"undecided in {self.measure.name}: no pair differs"
         if abs(found.mean) < self.detectable:
             seen = self._number(self.detectable)
-            return f"undecided: an effect of {seen} or more {unit} would have been seen with 80 % power"
+            return (
+                f"undecided: an effect of {seen} or more {unit} would have been seen with "
+                f"{100 * POWER:g} % power"
+            )
         low, high = sorted((self.measure.sign * found.low, self.measure.sign * found.high))
         return f"undecided: between {self._number(low)} and {self._number(high)} {unit}"
 

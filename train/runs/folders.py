@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from train.common.errors import InputError
+from train.common.files import exists, reading
 from train.runs.settings import RunConfig
-from train.runs.store import RunFolder, exists, mismatch, reading
+from train.runs.store import RunFolder, mismatch
 
 REPORT = "report"
 _RUN_NAME = re.compile(r"\w+(-rate[\w.+-]+)?-seed\d+")

@@ -1,6 +1,6 @@
 """What was measured inside of a training, one JSON file a run.
 
-FOLDER/OPTIMIZER-seedK.json   format  measurement  settings  environment  and the numbers
+FOLDER/ARM-seedK.json   format  measurement  settings  environment  and the numbers
 
 Format 1, of files without a number, has the same keys but `format`.
 """
@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from train.common.errors import InputError
+from train.common.files import reading
 from train.runs import formats
 from train.runs.formats import check_format
-from train.runs.store import reading
 
 # The names in the files, of what train/experiments/ measures.
 NESTEROV_DISTANCE = "straying"

@@ -1,7 +1,7 @@
 """A study in one file, as it is kept in a repository: what its folder holds, each thing once.
 
 {
- "format": 2,
+ "format": 3,
  "settings": {those that all runs share},
  "environments": [each once],
  "runs": [
@@ -24,13 +24,12 @@ from pathlib import Path
 from typing import Any
 
 from train.common.errors import InputError
+from train.common.files import reading, write_bytes
 from train.common.rules import Rule
 from train.runs import formats
 from train.runs.formats import FORMAT, Key, check_format, checked, epoch_keys, result_keys
-from train.runs.store import Run, reading, write_bytes
-
-# Of a run, whether they differ or not.
-_OWN_SETTINGS = ("arm", "optimizer", "version", "learning_rate", "seed")
+from train.runs.settings import OWN
+from train.runs.store import Run
 
 
 def _are_objects(value: Any) -> bool:
@@ -96,7 +95,7 @@ def _packed(runs: Sequence[Run]) -> dict[str, Any]:
     shared = {
         name: value
         for name, value in settings[0].items()
-        if name not in _OWN_SETTINGS and all(other[name] == value for other in settings)
+        if name not in OWN and all(other[name] == value for other in settings)
     }
     environments: list[dict[str, Any]] = []
 

@@ -10,6 +10,9 @@ from typing import Any
 from train.common import rules
 from train.common.rules import Rule
 
+# The settings of a run that others of its study may have otherwise.
+OWN = ("arm", "optimizer", "version", "learning_rate", "seed")
+
 
 def setting(rule: Rule, help: str = "", metavar: str = "", **default: Any) -> Any:  # noqa: A002
     """A field with its rule; with a help text it is an option of the command line, too."""
@@ -134,11 +137,7 @@ class RunConfig(RunSettings):
     @property
     def shared(self) -> dict[str, Any]:
         """The settings that all runs of a study share, its data's fingerprint among them."""
-        return {
-            name: value
-            for name, value in self.identity.items()
-            if name not in ("arm", "optimizer", "version", "seed", "learning_rate")
-        }
+        return {name: value for name, value in self.identity.items() if name not in OWN}
 
     @property
     def identity(self) -> dict[str, Any]:

@@ -1,19 +1,16 @@
 """The files of one run, written and read.
 
-STUDY/OPTIMIZER-seedK/   config.json  environment.json  metrics.jsonl  result.json
+STUDY/ARM-seedK/   config.json  environment.json  metrics.jsonl  result.json
 """
 
-import contextlib
 import dataclasses
 import json
-import math
-import os
-import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from train.common.errors import InputError
+from train.common.files import exists, finite, reading, write_bytes, write_json
 from train.runs import formats
 from train.runs.formats import (
     FORMAT,
@@ -27,34 +24,8 @@ from train.runs.formats import (
 from train.runs.settings import RunConfig
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Writes a file whole or not at all; NaN and infinity, which JSON lacks, become null."""
-    write_bytes(path, (json.dumps(_finite(value), indent=2, allow_nan=False) + "\n").encode())
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Writes a file whole or not at all, whoever else writes it at the time."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
-    try:
-        with temporary.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def _line(entry: dict[str, Any]) -> str:
-    return json.dumps(_finite(current(entry)), allow_nan=False) + "\n"
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    return json.dumps(finite(current(entry)), allow_nan=False) + "\n"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -208,30 +179,6 @@ class RunFolder:
     def finish(self, result: dict[str, Any]) -> None:
         """Writes result.json, which marks the run as ended."""
         write_json(self.path / "result.json", current(result))
-
-
-def exists(path: Path) -> bool:
-    """Whether something is there; unlike `Path.exists`, an error is no absence.
-
-    Raises:
-      InputError: if the system cannot say.
-    """
-    with reading(path):
-        try:
-            path.stat()
-        except (FileNotFoundError, NotADirectoryError):
-            return False
-    return True
-
-
-@contextlib.contextmanager
-def reading(path: Path) -> Iterator[None]:
-    """Raises `InputError` where the system cannot read: the disk may come back, the owner help."""
-    try:
-        yield
-    except OSError as error:
-        why = error.strerror or str(error)
-        raise InputError(f"{error.filename or path}: cannot be read: {why}") from None
 
 
 def _text(path: Path) -> str:

@@ -45,13 +45,11 @@ _SEEDS = Rule(
     lambda text: _read_seeds(text),
     show=lambda value: ":".join(map(str, value)) if isinstance(value, tuple) else repr(value),
 )
+_COUNT = rules.whole(1)
 _WORKERS = Rule(
-    "auto, none, or a whole number of 1 or more",
-    lambda value: (
-        isinstance(value, str)
-        and (value == "auto" or (value.isdecimal() and len(value) < 10 and int(value) > 0))
-    ),
-    lambda text: None if text == "none" else text,
+    f"auto, none, or {_COUNT.words}",
+    lambda value: value == "auto" or _COUNT.allows(value),
+    lambda text: {"none": None, "auto": text}[text] if text in ("none", "auto") else int(text),
 )
 _PATH = Rule("a folder's name", lambda value: isinstance(value, str) and "\0" not in value)
 
@@ -129,7 +127,7 @@ class Execution:
         "NAME",
         default="jit",
     )
-    workers: str | None = setting(
+    workers: int | str | None = setting(
         rules.or_none(_WORKERS),
         "train so many runs at once, each in a process with its share of the cores, or one GPU; "
         "auto: one a GPU or a core; none: in this process",
@@ -189,6 +187,7 @@ class Config:
     @classmethod
     def of(cls, **settings: Any) -> "Config":
         """From the settings by name, whichever part they belong to."""
+        _check_known(settings)
         return cls(
             RunSettings(**_part(RunSettings, settings)),
             StudySettings(**_part(StudySettings, settings)),
@@ -197,8 +196,7 @@ class Config:
 
     def replace(self, **changes: Any) -> "Config":
         """With other values of some settings, whichever part they belong to."""
-        if unknown := changes.keys() - {field.name for field in FIELDS}:
-            raise TypeError(f"no settings of a study: {', '.join(sorted(unknown))}")
+        _check_known(changes)
         return Config(
             dataclasses.replace(self.run, **_part(RunSettings, changes)),
             dataclasses.replace(self.study, **_part(StudySettings, changes)),
@@ -231,6 +229,11 @@ class Config:
 FIELDS = [
     field for part in (RunSettings, StudySettings, Execution) for field in dataclasses.fields(part)
 ]
+
+
+def _check_known(settings: Mapping[str, Any]) -> None:
+    if unknown := settings.keys() - {field.name for field in FIELDS}:
+        raise TypeError(f"no settings of a study: {', '.join(sorted(unknown))}")
 
 
 def _part(part: type, settings: Mapping[str, Any]) -> dict[str, Any]:

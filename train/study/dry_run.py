@@ -4,8 +4,6 @@ import dataclasses
 import datetime as dt
 from pathlib import Path
 
-import jax
-
 from train.common.errors import InputError
 from train.data import sources
 from train.data.dataset import Dataset, select
@@ -15,7 +13,7 @@ from train.engine.epochs import Trainer
 from train.engine.recipe import check_arms
 from train.runs.folders import places
 from train.study.config import Config
-from train.study.runner import Devices, check_batches, matmul_precision
+from train.study.runner import Devices, check_batches, computing
 from train.study.validation import check
 
 
@@ -60,7 +58,7 @@ class Plan:
         trainer = Trainer(dataset, devices=devices, parallel=execution.parallel)
         one_each = {each.arm: each for each in reversed(config.runs(dataset.fingerprint))}
         names = [arm.name for arm in config.study.arms]
-        with jax.default_matmul_precision(matmul_precision(config)):
+        with computing(config):
             costs = {name: trainer.cost(one_each[name]) for name in names}
             seconds = (
                 {name: trainer.step_seconds(one_each[name], timed_steps) for name in names}
@@ -96,8 +94,10 @@ class Plan:
             f"{name} {each.optimizer_bytes / 1e6:.1f} MB" for name, each in self.costs.items()
         )
         seeds = study.seeds[1] - study.seeds[0]
-        rates = {len(study.rates(name)) for name in self.costs}
-        several = f" × {max(rates)} rates" if rates != {1} else ""
+        rates = {name: len(study.rates(name)) for name in self.costs}
+        arms = ", ".join(
+            f"{name} at {count} rates" if count > 1 else name for name, count in rates.items()
+        )
         for name, text in {
             "study": output,
             "data": f"{run.dataset}{' (not downloaded yet)' if self.is_stand_in else ''}: "
@@ -106,7 +106,7 @@ class Plan:
             "model": f"{run.model}, {cost.parameters:,} parameters, "
             f"{cost.parameter_bytes / 1e6:.1f} MB",
             "optimizer state": state,
-            "runs": f"{len(all_runs)}: {', '.join(self.costs)}{several} × "
+            "runs": f"{len(all_runs)}: {arms} × "
             f"{seeds} seed{'s' * (seeds > 1)}, {done} of them done",
             "steps": f"{steps:,}: {run.epochs} epochs of {cost.steps // run.epochs} steps "
             f"of {run.batch_size} examples a run",

@@ -62,17 +62,26 @@ def rates_from(path: Path, config: Config) -> dict[str, tuple[float, ...]]:
     return rates
 
 
-def check_data(config: Config, run: RunConfig) -> None:
-    """Raises `InputError` if rates were taken from a study of other data under the same name.
+def check_source(config: Config, run: RunConfig) -> None:
+    """Raises `InputError` if the rates are not those of the study that they are said to be from.
+
+    Or if that study is of other data under the same name.
 
     Args:
       config: the study that has the rates.
       run: one of its runs, whose data are known.
     """
-    if config.study.rates_from is not None:
-        theirs = merge([Path(config.study.rates_from)])[0].runs[0].config
-        if theirs.data != run.data:
+    source = config.study.rates_from
+    if source is None:
+        return
+    theirs = merge([Path(source)])[0].runs[0].config
+    if theirs.data != run.data:
+        raise InputError(
+            f"rates_from: {source} has data {theirs.data:.16}, this study {run.data:.16}"
+        )
+    for arm, best in rates_from(Path(source), config).items():
+        if config.study.rates(arm) != best:
             raise InputError(
-                f"rates_from: {config.study.rates_from} has data {theirs.data:.16}, this study "
-                f"{run.data:.16}"
+                f"learning_rate of {arm}: {config.study.rates(arm)} is not what rates_from, "
+                f"{source}, has: {best}"
             )

@@ -3,20 +3,20 @@
 import contextlib
 import functools
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 
-from train.common import signals
-from train.common.errors import InputError
+from train.common import jax_settings, signals
+from train.common.errors import InputError, first_line
 from train.common.progress import Display
 from train.data.dataset import Dataset, load
 from train.engine import backend, multihost
 from train.engine.epochs import Trainer
 from train.engine.optimizers import known_faults
-from train.engine.recipe import check_arms, check_batch_norm
+from train.engine.recipe import Recipe, check_arms, check_batch_norm
 from train.models import cpu_convolution
 from train.report.report import Report, build_report
 from train.runs.environment import environment
@@ -26,7 +26,7 @@ from train.runs.settings import RunConfig, dataset_identity
 from train.runs.store import RunFolder
 from train.study.comparing import too_few_seeds
 from train.study.config import Config
-from train.study.rates_from import check_data
+from train.study.rates_from import check_source
 from train.study.training import AfterEpoch, train_run
 from train.study.validation import check
 from train.study.workers import Task, train_on_workers, workers
@@ -50,6 +50,8 @@ def run_study(
 ) -> Report:
     """Does what `python train/cifar.py` does: trains what is not done yet, then reports.
 
+    With workers JAX has the CPU alone in this process from then on: the GPUs are theirs.
+
     Args:
       config: the study, usually `PRESETS[name].replace(...)`.
       devices: to divide each batch among; None: every one of every process.
@@ -64,11 +66,11 @@ def run_study(
       holds something else. Nothing has been written then.
     """
     check(config)
-    backend.check_settings()
+    jax_settings.check()
     if after_epoch is not None and config.execution.has_workers:
         raise InputError("after_epoch: is not called in other processes; set workers=None")
     if config.execution.has_workers:
-        jax.config.update("jax_platforms", "cpu")  # the GPUs are the workers'
+        jax.config.update("jax_platforms", "cpu")
     with multihost.distributed_session(config.execution):
         return _run_study(config, devices or backend.devices(), after_epoch or _nothing)
 
@@ -125,7 +127,7 @@ def _train_here(
     trainer = Trainer(
         dataset, devices=devices, parallel=execution.parallel, between_steps=signals.check
     )
-    with jax.default_matmul_precision(matmul_precision(config)):
+    with computing(config):
         _warn_of_days(trainer, todo, dataset, display)
         for run, folder in todo:
             train_run(trainer, run, folder, here, execution, display, after_epoch)
@@ -145,16 +147,8 @@ def work(config: Config, run: RunConfig, folder: RunFolder) -> None:
         )
     here = _environment(config, devices) | {"worker": f"process {os.getpid()}"}
     display = Display(run.epochs, quiet=True)
-    with jax.default_matmul_precision(matmul_precision(config)):
-        train_run(
-            _trainers[key],
-            run,
-            folder,
-            here,
-            config.execution,
-            display,
-            lambda _run, _metrics: None,
-        )
+    with computing(config):
+        train_run(_trainers[key], run, folder, here, config.execution, display, _nothing)
 
 
 def _nothing(_run: RunConfig, _metrics: dict[str, Any]) -> None:
@@ -193,7 +187,7 @@ def check_study(config: Config, devices: Devices | None = None) -> Dataset:
     check_batches(config, dataset, devices)
     check_arms(dataset, config.run.model, config.study.arms)
     runs = config.runs(dataset.fingerprint)
-    multihost.from_first(lambda: check_data(config, runs[0]))
+    multihost.from_first(lambda: check_source(config, runs[0]))
     multihost.from_first(lambda: check_same_study(Path(config.execution.output), runs))
     return dataset
 
@@ -231,6 +225,21 @@ def matmul_precision(config: Config) -> str:
     return "tensorfloat32" if config.run.tf32 else "float32"
 
 
+@contextlib.contextmanager
+def computing(config: Config) -> Iterator[None]:
+    """Takes products as the study wants; says in one line if the device has too little memory."""
+    try:
+        with jax.default_matmul_precision(matmul_precision(config)):
+            yield
+    except jax.errors.JaxRuntimeError as error:
+        if not str(error).startswith("RESOURCE_EXHAUSTED"):
+            raise
+        raise InputError(
+            f"batch_size: {config.run.batch_size} with {config.run.model}: too little memory: "
+            f"{first_line(error)}"
+        ) from error
+
+
 def _describe(
     config: Config, dataset: Dataset, runs: Sequence[RunConfig], display: Display
 ) -> None:
@@ -249,7 +258,7 @@ def _warn_of_days(
 ) -> None:
     run = todo[0].run
     seconds = trainer.step_seconds(run)
-    steps = len(dataset.train) // run.batch_size * run.epochs * len(todo)
+    steps = Recipe(run, dataset).steps * len(todo)
     if seconds * steps > DAY:
         display.say(
             f"this will take about {seconds * steps / DAY:.1f} days on this machine: "

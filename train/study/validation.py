@@ -48,7 +48,7 @@ def check(config: Config) -> None:
     if count > MOST_RUNS:
         raise InputError(f"seeds: {first}:{end} makes {count} runs; {MOST_RUNS} are allowed")
     wanted = config.execution.workers
-    if wanted is not None and wanted != "auto" and int(wanted) > count:
+    if isinstance(wanted, int) and wanted > count:
         raise InputError(f"workers: {wanted} are more than the {count} runs of the study")
     run = config.run
     if run.warmup_epochs >= run.epochs:
@@ -117,9 +117,6 @@ def _check_rates(config: Config, arms: list[Arm]) -> None:
                 f"learning_rate: {name!r} is unknown; allowed: {', '.join(names)}, and the "
                 f"built-in optimizers"
             )
-        if name and name not in names:  # a preset's, of an arm that is left out
-            for rate in config.study.learning_rate[name]:
-                rules.POSITIVE.check(f"learning_rate of {name}", rate)
     for arm in arms:
         rates = config.study.rates(arm.name)
         for rate in rates:

@@ -6,10 +6,11 @@ read from the runs' metrics, so that nothing travels but settings.
 """
 
 import contextlib
-import importlib
+import itertools
 import logging
 import multiprocessing
 import os
+import re
 import shutil
 import signal
 import tempfile
@@ -18,7 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from train.common import signals
+from train.common import jax_settings, signals
 from train.common.errors import InputError, first_line
 from train.common.progress import Display
 from train.runs.environment import cores
@@ -58,15 +59,15 @@ def train_on_workers(
         client.submit(work, config, *task, key=str(task.folder.path), pure=False): task
         for task in todo
     }
-    shown = [_Progress(task, display) for task in todo]
+    progress = {future: _Progress(task, display) for future, task in futures.items()}
     left = set(futures)
     with signals.listening():
         while left:
             signals.check()
             time.sleep(_POLL)
             done = {future for future in left if future.done()}
-            for each in shown:
-                each.show()
+            for future in left:
+                progress[future].show()
             for future in done:
                 _raise_error(future, futures[future])
                 run, folder = futures[future]
@@ -102,7 +103,8 @@ def workers(config: Config, runs: int) -> "Iterator[distributed.Client]":
                 raise InputError(f"cluster: {address!r} has no workers") from None
             yield client
         return
-    count = count_of(str(config.execution.workers), runs)
+    assert config.execution.workers is not None  # noqa: S101  # for the type checker
+    count = count_of(config.execution.workers, runs)
     scratch = Path(tempfile.mkdtemp(prefix="rsgdm-workers-"))
     with signals.cleaned_up(lambda: shutil.rmtree(scratch, ignore_errors=True)):
         environment = {
@@ -134,7 +136,7 @@ def workers(config: Config, runs: int) -> "Iterator[distributed.Client]":
                     raise
 
 
-def count_of(workers: str, runs: int) -> int:
+def count_of(workers: int | str, runs: int) -> int:
     """How many workers an option asks for, at most one a run; `auto`: one a GPU, or a core."""
     most = len(_gpus()) or len(cores()) if workers == "auto" else int(workers)
     return min(most, runs)
@@ -154,7 +156,7 @@ def dask_setup(worker: Any) -> None:
         elif hasattr(os, "sched_setaffinity"):  # not on macOS: there they share all
             mine = cores()
             os.sched_setaffinity(0, mine[worker.name % len(mine) :: count])
-    importlib.import_module("train.engine.backend").configure()
+    jax_settings.configure()
 
 
 class _Progress:
@@ -189,8 +191,11 @@ def _raise_error(future: Any, task: Task) -> None:
 
 def _gpus() -> list[str]:
     """The GPUs that CUDA may use here, found without starting it."""
+    if os.environ.get("JAX_PLATFORMS") == "cpu":
+        return []
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None:
-        return [gpu for gpu in visible.split(",") if gpu]
+    if visible is not None:  # CUDA takes none from the first on that is none: "-1", "NoDevFiles"
+        named = map(str.strip, visible.split(","))
+        return list(itertools.takewhile(re.compile(r"\d+|GPU-.+|MIG-.+").fullmatch, named))
     folder = Path("/proc/driver/nvidia/gpus")
     return [str(k) for k, _ in enumerate(folder.iterdir())] if folder.is_dir() else []

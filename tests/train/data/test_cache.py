@@ -205,6 +205,15 @@ def test_without_files_cache_or_tfds(cache, no_tfds):
         sources.read("cifar10", None, unverified_archive=True)
 
 
+def test_the_newest_version_that_was_prepared(tmp_path):
+    for version in ("3.0.2", "10.0.0", "9.1.0"):
+        (tmp_path / "cifar10" / version).mkdir(parents=True)
+        (tmp_path / "cifar10" / version / "dataset_info.json").write_text("{}")
+    found = [path.name for path in tfds.prepared("cifar10", tmp_path)]
+    assert found == ["3.0.2", "9.1.0", "10.0.0"]
+    assert tfds.prepared("cifar100", tmp_path) == []
+
+
 def test_a_folder_that_tensorflow_datasets_prepared(cache, tmp_path, monkeypatch, no_tfds):
     prepared = tmp_path / "cifar100" / "3.0.2"
     prepared.mkdir(parents=True)

@@ -14,7 +14,7 @@ from train.engine.batch_norm import MOST_BATCHES, Reestimation
 from train.engine.epochs import Trainer
 from train.engine.parallel import Jit
 from train.engine.recipe import make_network
-from train.engine.steps import Examples, Keys, epoch_order
+from train.engine.steps import Examples, Keys, Network, epoch_order
 from train.models.resnet import MODELS, BatchNorm
 
 BATCH = 40
@@ -92,6 +92,22 @@ def test_reestimated_statistics_are_the_mean_over_batches(trained):
     assert trainer.evaluate(run, state, "evaluation", "running").loss != found.loss
     # The same at every call, and for every seed.
     assert trainer.evaluate(run, state, "evaluation", "reestimated") == found
+
+
+def test_a_models_own_momentum_does_not_count():
+    """A BatchNorm of Flax's own: another default, and the variance divided by n."""
+    data = load("digits")
+    network = Network(lambda rngs: nnx.BatchNorm(1, momentum=0.99, rngs=rngs))
+    params, _ = network.init(jax.random.key(0))
+    count = len(data.train)
+    reestimated = Reestimation(network, BATCH, count, Jit(one_device()))
+    examples = jax.device_put(Examples.of(data, data.train))
+    order = epoch_order(Keys.of_seed(0), 0, count)
+    found = reestimated(params, examples, order, lambda *_: None)
+    seen = np.asarray(order)[: MOST_BATCHES * BATCH]
+    batches = _flat(data.train.images[seen], data).reshape(MOST_BATCHES, -1)
+    np.testing.assert_allclose(found["mean"][...], [batches.mean(1).mean()], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(found["var"][...], [batches.var(1).mean()], rtol=1e-5)
 
 
 @pytest.mark.usefixtures("quick_studies")

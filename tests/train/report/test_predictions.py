@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import shutil
 
 import numpy as np
 import pytest
@@ -87,6 +88,35 @@ def test_a_run_that_diverged_counts_as_behind():
     whole, broken = (family([Pairs("", leads, diverged)])[0] for diverged in (0, 1))
     assert whole.is_above
     assert not broken.is_above
+
+
+@pytest.mark.parametrize("arm", ["s50", "r50", "sgdm", "r97"])
+def test_pairs_that_diverged_were_run(arm, tmp_path):
+    """Of contrasts as well: the verdict does not wait for them for ever."""
+    rates = _rates(sgdm=[0.0] * 4, rsgdm=[-0.2] * 4)
+    decay = {("s50", 0.4): 1.0, ("r50", 0.4): 0.9, ("s97", 0.4): 2.0, ("r97", 0.4): 1.7}
+    _study(tmp_path / "rates", rates)
+    _study(tmp_path / "decay", decay)
+    folder = tmp_path / ("rates" if arm == "sgdm" else "decay")
+    (run,) = folder.glob(f"{arm}-rate0.4-seed3" if arm == "sgdm" else f"{arm}-seed3")
+    shutil.rmtree(run)
+    write_run(folder, arm, 3, None, learning_rate=0.4)
+    data = DataSet({name: Study(tmp_path / name) for name in ("rates", "decay")})
+    answer = predictions.larger_decays(data, 0.3)
+    assert min(row.difference.n for row in answer.rows) == len(SEEDS) - 1
+    assert answer.verdict(len(SEEDS)) == "holds"
+    # Of runs that are not there, it does wait.
+    shutil.rmtree(run)
+    data = DataSet({name: Study(tmp_path / name) for name in ("rates", "decay")})
+    if arm in ("s50", "r50"):
+        assert {row.pairs.run for row in predictions.larger_decays(data, 0.3).rows} == {7, 8}
+
+
+def test_studies_that_are_not_there_are_not_asked_for(tmp_path):
+    data = _data_set(tmp_path, correction={("c4", 0.1): 0.0})
+    assert _verdict(predictions.larger_corrections, data) is None
+    data = _data_set(tmp_path, rates={("sgdm", 6.4): 0.0, ("rsgdm", 6.4): 0.0})
+    assert _verdict(predictions.larger_rates, data) is None
 
 
 def _verdict(prediction, data):

@@ -239,7 +239,7 @@ def test_the_papers_numbers_stand_beside_ours(dataset, model, tmp_path):
     assert len(re.findall("paper", text, re.I)) == len(PAPERS[dataset, model])
     for line in PAPERS[dataset, model]:
         assert line in text
-    assert len(report.rows) == 3
+    assert len(report.tables[0].rows) == 3
     # They are of the test set.
     held_out = {"dataset": dataset, "model": model, "validation_examples": 100}
     report = read_report(study_of(tmp_path / "b", range(2), **held_out))

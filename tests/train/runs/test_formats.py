@@ -8,11 +8,12 @@ import pytest
 
 from tests.train.study_files import FILES, RUN, config, edit, refused
 from train.common.errors import InputError
+from train.common.files import write_json
 from train.report.report import read_report
 from train.runs.folders import check_same_study
 from train.runs.formats import FORMAT, SETTINGS, checked, current
 from train.runs.settings import RunConfig
-from train.runs.store import RunFolder, write_json
+from train.runs.store import RunFolder
 from train.study.presets import PRESETS
 
 pytestmark = pytest.mark.usefixtures("no_pictures")
@@ -119,8 +120,10 @@ def test_a_figure_that_a_file_lacks_is_none(key, study, no_pictures):
         edit(study / RUN / name, lambda entry: {k: v for k, v in entry.items() if k != key})
     found = read_report(study)
     assert RunFolder(study / RUN).load().result[key] is None
-    assert [row.n for row in found.rows] == [2, 2]
-    assert found.rows[0].spreads["train accuracy"].n == (1 if key == "clean_train_accuracy" else 2)
+    assert [row.n for row in found.tables[0].rows] == [2, 2]
+    assert found.tables[0].rows[0].spreads["train accuracy"].n == (
+        1 if key == "clean_train_accuracy" else 2
+    )
     found.write()
 
 

@@ -11,9 +11,10 @@ import pytest
 
 from tests.train.commands import status
 from tests.train.study_files import FILES, RUN, config, edit, refused
+from train.common.files import write_bytes
 from train.report import report
 from train.report.report import read_report
-from train.runs.store import RunFolder, write_bytes
+from train.runs.store import RunFolder
 
 pytestmark = pytest.mark.usefixtures("no_pictures")
 
@@ -107,7 +108,7 @@ def test_null_figures_of_a_run_that_is_done_count_as_diverged(study, capsys):
     for name in ("metrics.jsonl", "result.json"):
         edit(study / RUN / name, lambda entry: entry | {"test_loss": None})
     found = read_report(study)
-    assert [(row.n, row.diverged) for row in found.rows] == [(1, 1), (2, 0)]
+    assert [(row.n, row.diverged) for row in found.tables[0].rows] == [(1, 1), (2, 0)]
     assert found.diverged == 1
     said = capsys.readouterr().err
     assert said == (
@@ -122,7 +123,7 @@ def test_null_figures_of_an_earlier_epoch_leave_a_gap(study, no_pictures, capsys
         nulls = {key: None for key in json.loads(first) if key.endswith(("loss", "accuracy"))}
         path.write_text(f"{json.dumps(json.loads(first) | nulls)}\n{second}\n")
     found = read_report(study)
-    assert [row.n for row in found.rows] == [2, 2]
+    assert [row.n for row in found.tables[0].rows] == [2, 2]
     found.write()
     assert capsys.readouterr().err == ""
 

@@ -87,7 +87,7 @@ BAD = {
     "--weight-decay -1": "weight_decay: -1.0 is not a number of 0 or more",
     "--weight-decay inf": "weight_decay: inf",
     "--learning-rate 1 adam=0.1": "'adam' is no arm of this study: sgdm, rsgdm",
-    "--workers 00": "workers: '00' is not auto, none, or a whole",
+    "--workers 00": "workers: 0 is not auto, none, or a whole",
     "--workers " + "9" * 5000: "workers: '999",
     "--train-examples 3": "train_examples: 3 is out of range",
     "--validation-examples -3": "validation_examples: -3",

@@ -16,6 +16,7 @@ import rsgdm_optax
 from tests.train import outcomes
 from tests.train.commands import not_installed
 from tests.train.conftest import run_study, small
+from train.common import jax_settings
 from train.common.errors import InputError
 from train.common.variables import blamed
 from train.engine import backend
@@ -95,7 +96,7 @@ def test_from_python_another_setting_is_refused(tmp_path, x64):
 
 
 def test_every_setting_is_set():
-    settings = backend.NUMBERS | backend.CHECKS
+    settings = jax_settings.NUMBERS | jax_settings.CHECKS
     before = {name: value for name, value in jax.config.values.items() if name in settings}
     # A guard has three; the last is no setting: every product here has its own precision.
     others = {"jax_transfer_guard", "jax_default_matmul_precision"}
@@ -107,7 +108,7 @@ def test_every_setting_is_set():
         for name in before:
             text = HOSTILE["JAX_TRANSFER_GUARD" if "guard" in name else name.upper()]
             jax.config.update(name, int(text) if text.isdigit() else text)
-        backend.configure()
+        jax_settings.configure()
         assert {name: jax.config.values[name] for name in before} == {
             name: settings[name] for name in before
         }

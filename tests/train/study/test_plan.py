@@ -62,7 +62,10 @@ def test_a_dry_run_writes_nothing(tmp_path, capsys, monkeypatch):
 def test_a_dry_run_knows_what_is_done(study, capsys):
     config = small(study, seeds=(0, 3))
     Plan.of(config, timed_steps=0, devices=one_device()).show()
-    assert "sgdm, rsgdm × 3 seeds, 4 of them done" in capsys.readouterr().out
+    assert "6: sgdm, rsgdm × 3 seeds, 4 of them done" in capsys.readouterr().out
+    config = config.replace(learning_rate={"": (0.5,), "rsgdm": (0.1, 0.2, 0.4)})
+    Plan.of(config, timed_steps=0, devices=one_device()).show()
+    assert "12: sgdm, rsgdm at 3 rates × 3 seeds, 2 of them done" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from train.report.pack import pack
 from train.runs.settings import RunConfig
 from train.study import runner
 from train.study.cli import parse
-from train.study.rates_from import check_data, rates_from
+from train.study.rates_from import check_source, rates_from
 
 RATES = {"sgdm": 0.5, "rsgdm": 0.25}  # the best ones
 
@@ -90,11 +90,11 @@ def test_another_file_under_the_same_name(tmp_path):
     tuning = _tuning(tmp_path / "tuning", dataset="npz:mine.npz", data="0123")
     config = _parse(tuning, "--dataset", "npz:/elsewhere/mine.npz")
     runs: list[RunConfig] = config.runs("0123")
-    check_data(config, runs[0])
+    check_source(config, runs[0])
     with pytest.raises(InputError, match="has data 0123, this study 4567"):
-        check_data(config, config.runs("4567")[0])
+        check_source(config, config.runs("4567")[0])
     shutil.rmtree(tuning)
-    check_data(config.replace(rates_from=None), runs[0])
+    check_source(config.replace(rates_from=None), runs[0])
 
 
 def test_runs_say_where_their_rates_come_from(quick_studies, tmp_path, monkeypatch):
@@ -106,6 +106,10 @@ def test_runs_say_where_their_rates_come_from(quick_studies, tmp_path, monkeypat
     rates = rates_from(tuning, one)
     both = one.replace(learning_rate=rates, rates_from=str(tuning), baseline="sgdm")
     run_study(both)
+    # From Python, too, rates are what they are said to be.
+    with pytest.raises(InputError, match=r"^learning_rate of sgdm: \(2\.0,\) is not what rates"):
+        run_study(both.replace(learning_rate=2.0, output=str(tmp_path / "other")))
+    assert not (tmp_path / "other").exists()
     assert asked == {"baseline": "sgdm", "compare": None}
     run = tmp_path / "study" / "sgdm-seed0"
     (environment,) = json.loads((run / "environment.json").read_text())

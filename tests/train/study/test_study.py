@@ -162,7 +162,7 @@ def test_more_optimizers_and_seeds_extend_a_study(study):
     report = run_study(small(study, optimizers=("nesterov",), seeds=(1, 2)))
     after = snapshot(study)
     assert all(after[path] == before[path] for path in before if path.parts[0] != "report")
-    assert [(row.arm, row.n) for row in report.rows] == [
+    assert [(row.arm, row.n) for row in report.tables[0].rows] == [
         *(("sgdm", 2), ("rsgdm", 2), ("nesterov", 1)),
     ]
     assert [each.difference.n for each in report.tables[0].comparisons[:2]] == [2, 1]
@@ -204,7 +204,7 @@ def test_a_run_that_was_stopped_before_its_first_file_is_done(study):
     (study / "rsgdm-seed1").mkdir()
     (study / "rsgdm-seed1" / ".config.json.partial").write_text('{"data')
     report = run_study(small(study))
-    assert [row.n for row in report.rows] == [2, 2]
+    assert [row.n for row in report.tables[0].rows] == [2, 2]
 
 
 def test_report_numbers_are_the_runs(trained):
@@ -265,7 +265,7 @@ def test_validation_examples_leave_the_test_set_alone(tmp_path):
 
 
 def test_a_function_after_each_epoch_is_not_called_by_workers(tmp_path):
-    config = small(tmp_path / "study").replace(workers="2")
+    config = small(tmp_path / "study").replace(workers=2)
     with pytest.raises(InputError, match=r"^after_epoch: .*workers=None$"):
         run_study(config, after_epoch=lambda *_: None)
     assert not (tmp_path / "study").exists()

@@ -2,14 +2,22 @@
 
 import shutil
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from tests.train import made_up
+from tests.train.commands import status
 from tests.train.conftest import check_study, run_study, small
 from tests.train.study_files import snapshot
+from train import cifar
 from train.common.errors import InputError
+from train.engine.epochs import Trainer
 from train.study import runner as train_study
+from train.study.config import Config
+from train.study.presets import PRESETS
+
+DEMO = PRESETS["demo"]
 
 
 @pytest.mark.parametrize(
@@ -113,3 +121,20 @@ def test_batch_larger_than_the_data(tmp_path):
     with pytest.raises(InputError, match="batch_size: 257 is more than the 256 examples"):
         run_study(small(tmp_path / "new", batch_size=257))
     assert not (tmp_path / "new").exists()
+
+
+def test_a_setting_that_is_none_is_refused():
+    settings = vars(DEMO.run) | vars(DEMO.study) | vars(DEMO.execution)
+    assert Config.of(**settings) == DEMO
+    for make in (DEMO.replace, lambda **change: Config.of(**settings, **change)):
+        with pytest.raises(TypeError, match=r"^no settings of a study: batchsize$"):
+            make(batchsize=64)
+
+
+def test_too_little_memory_is_one_line(tmp_path, monkeypatch, capsys):
+    """Of a device that cannot hold a step's arrays: JAX's own error, of 2⁶⁰ bytes."""
+    monkeypatch.setattr(Trainer, "start", lambda *_: jnp.zeros(2**58).block_until_ready())
+    words = ["--preset", "demo", "--workers", "none", "--output", tmp_path / "study"]
+    assert status(cifar, words, monkeypatch) == 2
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert line.startswith("cifar.py: batch_size: 128 with resnet8: too little memory: RESOURCE")

@@ -67,7 +67,7 @@ def bias_variance(name: str, all_runs: Sequence[Numbers], gallery: Gallery) -> s
     """Bias and noise of m and n in phases of training, for each optimizer that drove it."""
     by_driver: dict[str, list[Numbers]] = {}
     for run in all_runs:
-        by_driver.setdefault(run["settings"]["optimizer"], []).append(run)
+        by_driver.setdefault(run["settings"]["arm"], []).append(run)
     parts = [f"### {name}"]
     for driver, runs in by_driver.items():
         rate = f"rate α {runs[0]['learning_rate']:.3g}"
@@ -169,21 +169,22 @@ def _where(runs: Sequence[Numbers]) -> str:
 
 
 def sharpness(measured: Mapping[str, Sequence[Numbers]]) -> str:
-    """The largest eigenvalues of each arm at each rate, and sgdm's over rsgdm's."""
-    found: dict[float, dict[str, dict[int, float]]] = {}
+    """The largest eigenvalues of each arm, and sgdm's over rsgdm's, by data set and rate."""
+    found: dict[tuple[str, float], dict[str, dict[int, float]]] = {}
     for runs in measured.values():
         for run in runs:
             settings = run["settings"]
-            of_arm = found.setdefault(settings["learning_rate"], {}).setdefault(settings["arm"], {})
+            cell = settings["dataset"], settings["learning_rate"]
+            of_arm = found.setdefault(cell, {}).setdefault(settings["arm"], {})
             if run["eigenvalue"] is not None:
                 of_arm[settings["seed"]] = run["eigenvalue"]
     lines = []
-    for rate, arms in sorted(found.items()):
+    for (dataset, rate), arms in sorted(found.items()):
         ours, theirs = arms.get("sgdm", {}), arms.get("rsgdm", {})
         ratios = [ours[seed] / theirs[seed] for seed in sorted(ours.keys() & theirs.keys())]
         cells = [_spread(list(values.values())) for values in (ours, theirs)]
-        lines.append([f"{rate:g}", f"{len(ratios)}", *cells, _spread(ratios)])
-    header = ["α", "pairs", "sgdm", "rsgdm", "sgdm / rsgdm"]
+        lines.append([dataset, f"{rate:g}", f"{len(ratios)}", *cells, _spread(ratios)])
+    header = ["data", "α", "pairs", "sgdm", "rsgdm", "sgdm / rsgdm"]
     every = [run for runs in measured.values() for run in runs]
     where = measured_on(run["environment"] for run in every)
     note = f"Largest eigenvalue of the Hessian, mean ± standard deviation over seeds. {where}"
@@ -192,4 +193,7 @@ def sharpness(measured: Mapping[str, Sequence[Numbers]]) -> str:
 
 def _spread(values: Sequence[float]) -> str:
     """Three significant digits."""
-    return f"{np.mean(values):.3g} ± {np.std(values, ddof=1):.2g}" if len(values) > 1 else "none"
+    if not values:
+        return "none"
+    text = f"{np.mean(values):.3g}"
+    return f"{text} ± {np.std(values, ddof=1):.2g}" if len(values) > 1 else text

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from train.common.files import write_bytes
 from train.report.drawing import GREY, STYLES, Axes, Figure, drawing, render
 from train.report.figures import draw_curves
 from train.report.tables import StudyTable
-from train.runs.store import write_bytes
 
 ARMS = {  # arm → label, colour, line
     "pushed": ("nesterov, start moved by α·β·‖g₁‖ at random", "#56B4E9", (0, (1, 1))),

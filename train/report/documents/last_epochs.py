@@ -79,7 +79,7 @@ def _differences(one: Accuracies, other: Accuracies) -> list[str]:
     seeds = sorted(one.keys() & other.keys())
     if not seeds:
         return ["none", "no pair"]
-    # Rounded as `paired_differences` does, so that the last epoch reads as in the other tables.
+    # Rounding takes the dust of the subtraction, so that equal accuracies differ by 0.
     paired = np.round([one[seed] - other[seed] for seed in seeds], 12)
     by_epoch = ", ".join(f"{100 * np.mean(after):+.2f}" for after in paired.T)
     means = np.round(np.asarray(np.mean(paired, axis=1)), 12)

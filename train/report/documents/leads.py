@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from train.report.documents.results import Study
-from train.report.statistics import LEVEL, Difference, SignFlips, holm, paired_differences
+from train.report.statistics import LEVEL, Difference, SignFlips, holm
 from train.runs.store import Run
 
 
@@ -25,16 +25,26 @@ class Cell:
 
 @dataclasses.dataclass(frozen=True)
 class Pairs:
-    """A number a seed."""
+    """A number a seed, but of those whose pair has a diverged run."""
 
     name: str
     by_seed: Mapping[int, float]
-    diverged: int = 0  # runs of the first arm that have no number
+    diverged: int = 0  # of the first arm
+    lost: frozenset[int] = frozenset()  # seeds without a number
+
+    @property
+    def run(self) -> int:
+        """How many pairs were run."""
+        return len(self.by_seed) + len(self.lost)
 
     def less(self, other: "Pairs", name: str) -> "Pairs":
         """The contrast of two, seed by seed."""
         common = self.by_seed.keys() & other.by_seed.keys()
-        return Pairs(name, {seed: self.by_seed[seed] - other.by_seed[seed] for seed in common})
+        return Pairs(
+            name,
+            {seed: self.by_seed[seed] - other.by_seed[seed] for seed in common},
+            lost=self.lost | other.lost,
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +59,8 @@ class Tested:
     @property
     def is_above(self) -> bool:
         """Whether it is shown to be above zero; a diverged run counts as behind."""
-        return self.difference.low is not None and self.difference.low > 0 == self.pairs.diverged
+        low = self.difference.low
+        return low is not None and low > 0 and not self.pairs.diverged
 
     @property
     def is_below(self) -> bool:
@@ -169,12 +180,14 @@ class DataSet:
             {seed: run for (seed, _), run in self._runs(cell, study).items()}
             for cell in (one, other)
         )
-        found = {
-            seed: difference(run, theirs[seed])
-            for seed, run in sorted(ours.items())
-            if seed in theirs and run.is_done and theirs[seed].is_done
-        }
-        return Pairs(name, found, sum(not run.is_done for run in ours.values()))
+        both = ours.keys() & theirs.keys()
+        done = {seed for seed in both if ours[seed].is_done and theirs[seed].is_done}
+        return Pairs(
+            name,
+            {seed: difference(ours[seed], theirs[seed]) for seed in sorted(done)},
+            sum(not ours[seed].is_done for seed in both),
+            frozenset(both - done),
+        )
 
 
 def _at(one: Cell, other: Cell) -> str:
@@ -183,8 +196,7 @@ def _at(one: Cell, other: Cell) -> str:
 
 
 def _array(pairs: Pairs) -> np.ndarray:
-    values = [pairs.by_seed[seed] for seed in sorted(pairs.by_seed)]
-    return paired_differences(values, [0.0] * len(values))
+    return np.array([pairs.by_seed[seed] for seed in sorted(pairs.by_seed)], np.float64)
 
 
 def _tests(pairs: Pairs) -> SignFlips:

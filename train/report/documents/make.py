@@ -20,10 +20,10 @@ import sys
 from pathlib import Path
 
 from train.common.errors import InputError
+from train.common.files import write_bytes
 from train.report.documents.blocks import BLOCKS
 from train.report.documents.figures import Gallery
 from train.report.documents.results import Results
-from train.runs.store import write_bytes
 
 DOCUMENTS = {"docs/first-studies.md": "first", "docs/results.md": "annealed"}
 FIGURES = "docs/figures"

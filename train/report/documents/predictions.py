@@ -25,7 +25,7 @@ class Answer:
 
     def verdict(self, planned: int) -> str:
         """In a word or two; of an answer from fewer pairs than planned, how many there are."""
-        pairs = max(row.difference.n + row.pairs.diverged for row in self.rows)
+        pairs = max(row.pairs.run for row in self.rows)
         if pairs < planned:
             return f"{pairs} of {planned} pairs run"
         if self.fails:
@@ -36,10 +36,11 @@ class Answer:
 def larger_rates(data: DataSet, _margin: float) -> Answer | None:
     """At equal α rsgdm's training loss is below sgdm's, the more the larger α."""
     rates = data.rates("rsgdm", "sgdm")
-    if not rates:
+    calm = [rate for rate in rates if rate < _NEAR_THE_LIMIT]
+    if not calm:
         return None
     leads = {rate: data.leads(Cell("rsgdm", rate), Cell("sgdm", rate)) for rate in rates}
-    low, high = min(rates), max(rate for rate in rates if rate < _NEAR_THE_LIMIT)
+    low, high = min(calm), max(calm)
     contrast = leads[high].less(leads[low], f"the lead at {high:g} minus that at {low:g}")
     rows = family([*leads.values(), contrast])
     return Answer(rows, all(r.is_above for r in rows), any(r.is_below for r in rows))
@@ -73,7 +74,7 @@ def larger_corrections(data: DataSet, _margin: float) -> Answer | None:
     """Some c above β beats c = β at small α, none does near the stable limit."""
     arms = [arm for arm in ("c2", "c4") if data.has(Cell(arm))]
     rates = data.rates("rsgdm", "sgdm")
-    if not arms:
+    if not (arms and rates):
         return None
     rows = family(
         [
@@ -192,11 +193,11 @@ def data_sets(results: Results) -> dict[str, DataSet]:
 
 def verdicts(results: Results) -> str:
     """A line a prediction: what it says, and the verdict on each data set."""
-    lines = []
+    sets, lines = data_sets(results), []
     for number, prediction in enumerate(PREDICTIONS, 1):
         said = (prediction.__doc__ or "").strip()
         words = []
-        for name, data in data_sets(results).items():
+        for name, data in sets.items():
             answer = prediction(data, MARGINS[name])
             words.append(_NOT_RUN if answer is None else answer.verdict(PAIRS[name]))
         lines.append([f"{number}. {said}", *words])
@@ -205,9 +206,9 @@ def verdicts(results: Results) -> str:
 
 def tests(results: Results) -> str:
     """Every test behind the verdicts."""
-    lines: list[Sequence[str]] = []
+    sets, lines = data_sets(results), list[Sequence[str]]()
     for number, prediction in enumerate(PREDICTIONS, 1):
-        for name, data in data_sets(results).items():
+        for name, data in sets.items():
             answer = prediction(data, MARGINS[name])
             for row in answer.rows if answer is not None else []:
                 lines.append([f"{number}", name, *_cells(row)])
