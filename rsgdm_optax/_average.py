@@ -42,6 +42,11 @@ def times(weight: Number, x: jax.Array) -> jax.Array:
     return jnp.asarray(weight).astype(x.dtype) * x
 
 
+def scaled(weight: Number, x: jax.Array) -> jax.Array:
+    """As `times`, but a weight known to be 0 does not look at x, which may not be finite."""
+    return jnp.zeros_like(x) if isinstance(weight, float) and weight == 0 else times(weight, x)
+
+
 def total_weight(decay: Number, steps: jax.Array) -> jax.Array:
     """1 − β^t: what the weights of an average that began at zero add up to after t steps.
 

@@ -9,7 +9,7 @@ import numpy as np
 import optax
 
 from rsgdm_optax._arguments import FirstDifference, Number, at_least_float32
-from rsgdm_optax._average import average, mean, times, total_weight
+from rsgdm_optax._average import average, mean, scaled, total_weight
 from rsgdm_optax._leafwise import leafwise
 
 
@@ -63,11 +63,11 @@ class CorrectedAverage(NamedTuple):
         """The function from g_t and b_{t−1} to n_t and b_t at t = count + 1."""
 
         def rule(g: jax.Array, buffer: jax.Array) -> tuple[jax.Array, jax.Array]:
-            taken = _scaled(self.taken, g)
+            taken = scaled(self.taken, g)
             if self.start is not None:
-                taken = jnp.where(count == 0, _scaled(self.start, g), taken)
+                taken = jnp.where(count == 0, scaled(self.start, g), taken)
             buffer = average(buffer, taken, self.decay)
-            return mean(buffer, _scaled(self.added, g), self.share, self.rest), buffer
+            return mean(buffer, scaled(self.added, g), self.share, self.rest), buffer
 
         return rule
 
@@ -110,10 +110,3 @@ def corrected_average(
         numbers = [float(number) for number in numbers]
     ratio, share, rest, taken, added, start = numbers
     return CorrectedAverage(decay, ratio, share, rest, taken, added, start if is_zero else None)
-
-
-def _scaled(weight: Number, x: jax.Array) -> jax.Array:
-    """weight·x; a weight known to be 0 does not look at x, which may not be finite."""
-    if isinstance(weight, float) and weight in (0.0, 1.0):
-        return x if weight else jnp.zeros_like(x)
-    return times(weight, x)

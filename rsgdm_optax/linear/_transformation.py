@@ -8,7 +8,7 @@ import numpy as np
 import optax
 
 from rsgdm_optax._arguments import Number
-from rsgdm_optax._average import average, times
+from rsgdm_optax._average import average, scaled, times
 from rsgdm_optax._leafwise import Rule, leafwise
 
 SMALLEST_DIVISOR = 2.0**-20
@@ -49,20 +49,12 @@ def scale_by_weights(
                 own = jnp.where(count == 0, own_weight(first), own)
 
         def rule(g: jax.Array, s: jax.Array) -> tuple[jax.Array, jax.Array]:
-            new = average(s, _product(share, g), pole)
+            new = average(s, scaled(share, g), pole)
             if first is not None:
-                # s is 0 in the first step: where nothing of g₁ stays, it stays itself.
-                stays = isinstance(first[1], float) and first[1] == 0
-                new = jnp.where(count == 0, s if stays else times(first[1], g), new)
+                new = jnp.where(count == 0, scaled(first[1], g), new)
             rest = times(1 / pole, new) if reads_new else s
-            return _product(own, g) + rest, new
+            return scaled(own, g) + rest, new
 
         return rule
 
     return leafwise(LinearMomentumState, rule_at, accumulator_dtype)
-
-
-def _product(weight: Number, g: jax.Array) -> jax.Array:
-    """weight·g; 0 for the number 0, even if a gradient is not finite."""
-    is_zero = isinstance(weight, float) and weight == 0
-    return jnp.zeros_like(g) if is_zero else times(weight, g)
