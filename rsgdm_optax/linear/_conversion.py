@@ -130,12 +130,7 @@ def _torch(method: LinearMomentum) -> Arguments:
     if c == 0 and now > 0 and _is_close(then, beta * now):
         # Dampening shows in the first gradient alone, which is not dampened.
         dampening = max(0.0, 1 - newest_weights(gain, beta, c)[0] / now)
-    chosen = _optax(method)
-    return {
-        "momentum": chosen["momentum"],
-        "dampening": dampening,
-        "nesterov": chosen["nesterov"],
-    }
+    return _optax(method) | {"dampening": dampening}
 
 
 def _rsgdm(method: LinearMomentum) -> Arguments:

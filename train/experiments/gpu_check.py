@@ -21,14 +21,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from rich import box
-from rich.console import Console
-from rich.table import Table
 
 import rsgdm_optax
 from train.common.arguments import Parser
 from train.common.errors import InputError
 from train.common.progress import say
+from train.common.screen import print_table, screen
 from train.data import sources
 from train.data.dataset import Dataset, select
 from train.data.npz import Arrays
@@ -157,13 +155,7 @@ def main() -> int:
             f"there is no GPU that JAX sees, only {first.device_kind}; install the "
             "extra cuda12 or cuda13, or try the checks themselves with --rehearse"
         )
-    table = Table("check", "value", "holds", box=box.SIMPLE_HEAD)
-    done = []
-    for each in checks(rehearse=rehearse):
-        done.append(each)
-        table.add_row(each.name, each.value, "yes" if each.holds else "NO")
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = 200
-    console.print(table)
+    done = list(checks(rehearse=rehearse))
+    rows = [(each.name, each.value, "yes" if each.holds else "NO") for each in done]
+    print_table(screen(), ("check", "value", "holds"), rows)
     return 0 if all(each.holds for each in done) else 1

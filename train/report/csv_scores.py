@@ -65,16 +65,13 @@ class CsvScores:
         """Raises `InputError` if a run that is compared lacks its partner of the same seed."""
         for one, other in comparisons:
             for our_rate, their_rate in scores.matched(one, other):
-                ours = dict.fromkeys(scores.cell(one, our_rate), (one, our_rate))
-                theirs = dict.fromkeys(scores.cell(other, their_rate), (other, their_rate))
-                for seed in (*ours, *theirs):
-                    if seed not in ours or seed not in theirs:
-                        there = ours.get(seed) or theirs[seed]
-                        line = self._lines[scores.task, *there, seed]
-                        lacking = other if seed in ours else one
+                cells = (one, our_rate), (other, their_rate)
+                for there, lacking in (cells, cells[::-1]):
+                    for seed in scores.cell(*there).keys() - scores.cell(*lacking).keys():
                         raise InputError(
-                            f"{self.path}, line {line}: {there[0]} has seed {seed}, "
-                            f"{lacking} has not; each needs the other for a pair"
+                            f"{self.path}, line {self._lines[scores.task, *there, seed]}: "
+                            f"{there[0]} has seed {seed}, {lacking[0]} has not; each needs the "
+                            "other for a pair"
                         )
 
     def _rate(self, line: int, cells: dict[str, str]) -> float | None:

@@ -145,3 +145,8 @@ def no_common_rate(scores: Scores, arms: Arms) -> str:
     """Why two arms are not compared."""
     has = (f"{arm} has {', '.join(f'{rate}' for rate in scores.rates(arm))}" for arm in arms)
     return f"no learning rate in common; {', '.join(has)}"
+
+
+def count_text(count: int, what: str) -> str:
+    """A number of things."""
+    return f"1 {what}" if count == 1 else f"{count} {what}s"

@@ -8,8 +8,8 @@ from train.report.figures import Curves
 from train.report.merge import Merged
 from train.report.paper import PAPER
 from train.report.rates import BestRate
-from train.report.scores import Arms, Measure, Score, Scores
-from train.report.tables import StudyTable, count_text, tabulate_scores
+from train.report.scores import Arms, Measure, Score, Scores, count_text
+from train.report.tables import StudyTable, tabulate_scores
 from train.runs.settings import RunConfig
 from train.runs.store import Run
 

@@ -5,7 +5,15 @@ from collections.abc import Sequence
 
 from train.report.paper import PaperTable
 from train.report.rates import RESAMPLES, BestRate, best_rates
-from train.report.scores import Arms, Measure, Scores, comparisons, no_common_rate, number
+from train.report.scores import (
+    Arms,
+    Measure,
+    Scores,
+    comparisons,
+    count_text,
+    no_common_rate,
+    number,
+)
 from train.report.statistics import Difference, Spread, least_pairs
 from train.report.verdict import Comparison, Pairs, compare, confidence
 
@@ -94,8 +102,8 @@ class StudyTable:
                     *(each.name, measure.name, pairs),
                     difference_text(found, measure.scale, measure.digits),
                     confidence(found.level),
-                    *(_p(each.p), _p(each.adjusted)),
-                    "" if each.margin is None else _p(each.equivalence_adjusted),
+                    *(p_text(each.p), p_text(each.adjusted)),
+                    "" if each.margin is None else p_text(each.equivalence_adjusted),
                     detectable,
                     _pairing(each),
                 ]
@@ -246,11 +254,6 @@ def _row(scores: Scores, arm: str, rate: float | None) -> Row:
     return Row(arm, rate, len(runs) - diverged, diverged, spreads)
 
 
-def count_text(count: int, what: str) -> str:
-    """A number of things."""
-    return f"1 {what}" if count == 1 else f"{count} {what}s"
-
-
 def _spread(spread: Spread, measure: Measure) -> str:
     if spread.mean is None:
         return "none"
@@ -270,7 +273,8 @@ def difference_text(difference: Difference, scale: float, digits: int) -> str:
     return f"{text} [{low}, {high}]"
 
 
-def _p(p: float | None) -> str:
+def p_text(p: float | None) -> str:
+    """A p value as it is shown."""
     if p is None:
         return "none"
     return "<0.0001" if p < 0.0001 else f"{p:.4f}"

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Literal
 
-from train.report.scores import Arms, Measure, Scores
+from train.report.scores import Arms, Measure, Scores, count_text
 from train.report.statistics import (
     LEVEL,
     POWER,
@@ -109,7 +109,7 @@ class Comparison:
         found = self.difference
         needed = least_pairs(1, found.level)
         return (
-            f"{_pairs(found.n)} cannot show anything at {confidence(found.level)}; "
+            f"{count_text(found.n, 'pair')} cannot show anything at {confidence(found.level)}; "
             f"at least {needed} are needed"
         )
 
@@ -148,10 +148,6 @@ class Comparison:
 
     def _number(self, value: float) -> str:
         return self.measure.number(value)
-
-
-def _pairs(n: int) -> str:
-    return "1 pair" if n == 1 else f"{n} pairs"
 
 
 def confidence(level: float) -> str:

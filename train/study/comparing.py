@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 
 from train.common.errors import InputError
-from train.report.scores import Score, Scores, comparisons
+from train.report.scores import Score, Scores, comparisons, count_text
 from train.report.statistics import least_pairs
-from train.report.tables import count_text
 from train.runs.settings import RunConfig
 from train.study.config import StudySettings
 

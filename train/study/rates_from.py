@@ -5,8 +5,8 @@ from pathlib import Path
 from train.common.errors import InputError
 from train.report.merge import merge
 from train.report.rates import best_rates
+from train.report.scores import count_text
 from train.report.studies import study_scores
-from train.report.tables import count_text
 from train.runs.settings import RunConfig, dataset_identity
 from train.study.config import Config
 

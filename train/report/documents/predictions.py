@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 from train.report.documents.leads import Cell, DataSet, Tested, family
 from train.report.documents.results import Results
-from train.report.tables import difference_text, markdown_table
+from train.report.tables import difference_text, markdown_table, p_text
 
 MARGINS = {"digits": 0.3, "cifar10": 0.5}  # by data set, in points of test accuracy
 PAIRS = {"digits": 30, "cifar10": 10}  # planned: with fewer there is no verdict yet
@@ -220,7 +220,7 @@ def _cells(row: Tested) -> list[str]:
     if row.pairs.diverged:
         pairs += f" + {row.pairs.diverged} diverged"
     digits = 2 if "points" in row.pairs.name or "steps" in row.pairs.name else 3
-    shown = [f"{p:.4f}" if p >= 0.0001 else "<0.0001" for p in (row.p, row.adjusted)]
+    shown = map(p_text, (row.p, row.adjusted))
     return [row.pairs.name, pairs, difference_text(row.difference, 1, digits), *shown]
 
 
