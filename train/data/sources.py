@@ -1,6 +1,7 @@
 """Where images come from: by name, from scikit-learn, official files, the network, or a file."""
 
 import hashlib
+import importlib.util
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -149,10 +150,13 @@ def _through_tfds(name: str, folder: Path) -> Arrays:
 
 def _digits() -> Source:
     """1,797 handwritten digits of 8×8 pixels, 0 to 16; every fourth of a class is for testing."""
-    from sklearn import datasets  # imported where used: it takes longer than everything else here
-
-    bunch = datasets.load_digits()
-    images, labels = bunch.images.astype(np.uint8)[..., None], bunch.target.astype(np.int32)
+    # What scikit-learn's `load_digits` reads, without the second or two that its import takes.
+    package = importlib.util.find_spec("sklearn")
+    if package is None or package.origin is None:
+        raise ModuleNotFoundError("No module named 'sklearn'", name="sklearn")
+    file = Path(package.origin).parent / "datasets" / "data" / "digits.csv.gz"
+    lines = np.loadtxt(file, np.uint8, delimiter=",")
+    images, labels = lines[:, :-1].reshape(-1, 8, 8, 1), lines[:, -1].astype(np.int32)
     test = stratified(labels, len(labels) // 4, "test examples", keep=1)
     train = np.setdiff1d(np.arange(len(labels)), test)
     arrays = Arrays(images[train], labels[train], images[test], labels[test])

@@ -56,8 +56,11 @@ def train_on_workers(
       InputError: of a task, or if a run lost too many workers.
     """
     futures = {
-        client.submit(work, config, *task, key=str(task.folder.path), pure=False): task
-        for task in todo
+        # In their order, seed by seed: pairs are complete early.
+        client.submit(
+            work, config, *task, key=str(task.folder.path), pure=False, priority=-place
+        ): task
+        for place, task in enumerate(todo)
     }
     progress = {future: _Progress(task, display) for future, task in futures.items()}
     left = set(futures)
