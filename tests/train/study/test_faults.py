@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 
 from tests.train import outcomes
-from tests.train.runs.test_checkpoints import DAMAGES
+from tests.train.runs.saved import DAMAGES
 
 ROOT = Path(__file__).parents[3]
 EPOCHS = 8

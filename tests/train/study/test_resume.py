@@ -12,7 +12,7 @@ import pytest
 
 from tests.train import outcomes
 from tests.train.conftest import run_study, small
-from tests.train.runs.test_checkpoints import write_sums
+from tests.train.runs.saved import write_sums
 from train.common.errors import InputError
 from train.engine.epochs import Trainer
 from train.runs.lock import locked
@@ -137,7 +137,7 @@ def test_the_step_is_compiled_once_when_a_run_goes_on(unfinished, monkeypatch, c
     assert len(compiled) == 1
 
 
-# --- Damage; test_checkpoints.py has the rest.
+# --- Damage; tests/train/runs has the rest.
 
 
 def test_no_whole_checkpoint(unfinished, reference, capsys):
