@@ -1,6 +1,7 @@
 """The tables of a task: its arms, their differences, and their best rates."""
 
 import dataclasses
+import math
 from collections.abc import Sequence
 
 from train.report.paper import PaperTable
@@ -21,6 +22,7 @@ COMPARISONS_HEADER = [
     *("comparison", "measure", "pairs", "difference [interval]", "confidence"),
     *("p", "Holm", "equivalence", "detectable", "pairing"),
 ]
+_MANY_SEEDS = 5  # for the share of draws in which a rate is best to mean something
 RATES_HEADER = ["arm", "best rate", "seeds", "how often each rate is best"]
 
 
@@ -167,6 +169,13 @@ class StudyTable:
             f"rate is best when the seeds are drawn again, {RESAMPLES:,} times. Best rates are not "
             "compared here: chosen on these seeds, they would look better than they are."
         ]
+        seeds = min(each.seeds for each in self.best_rates)
+        if 0 < seeds < _MANY_SEEDS:
+            draws = math.comb(2 * seeds - 1, seeds)
+            notes.append(
+                f"{count_text(seeds, 'seed')} can be drawn in {count_text(draws, 'way')} only: a "
+                "share of 100 % says little."
+            )
         ends = [each.arm for each in self.best_rates if each.at_end]
         if ends:
             notes.append(f"At the end of its rates: {', '.join(ends)}. Try rates beyond.")

@@ -4,6 +4,7 @@ import pytest
 
 from train.report.rates import best_rates
 from train.report.scores import Measure, Score, Scores
+from train.report.tables import tabulate_scores
 
 LOSS = Measure("loss", "lower", "in loss")
 
@@ -54,3 +55,18 @@ def test_equal_rates_are_told_apart_by_the_next_measure_else_the_lower_is_best()
     ]
     found = best_rates(Scores("", (accuracy, LOSS), tuple(runs)))
     assert [each.rate for each in found] == [0.2, 0.1]
+
+
+@pytest.mark.parametrize(
+    ("seeds", "said"),
+    [
+        (2, "2 seeds can be drawn in 3 ways only"),
+        (4, "4 seeds can be drawn in 35 ways only"),
+        (5, ""),
+    ],
+)
+def test_few_seeds_say_little_of_a_best_rate(seeds, said):
+    scores = _scores({"a": {0.1: [1.0] * seeds, 0.2: [2.0] * seeds}})
+    notes = " ".join(tabulate_scores(scores, "title", None, []).rate_notes())
+    assert said in notes
+    assert ("can be drawn in" in notes) == bool(said)

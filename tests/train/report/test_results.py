@@ -35,7 +35,7 @@ def checkout(tmp_path):
     (folder / "docs").mkdir(parents=True)
     blocks = {
         FIRST: ("summary", "studies", "last epochs", "tuning", "straying", "correction"),
-        ANNEALED: ("answers", "tests", "runs", "tuning", "sharpness"),
+        ANNEALED: ("answers", "tests", "unplanned", "runs", "tuning", "sharpness"),
     }
     for document, names in blocks.items():
         (folder / document).write_text("".join(MARKED.format(name) for name in names))

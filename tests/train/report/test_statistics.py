@@ -136,7 +136,10 @@ def test_equivalence_is_the_place_of_the_interval(values, level, margin):
     assert inside == (tests.p_equivalent(margin) <= level)
 
 
-@pytest.mark.parametrize(("n", "studies"), [(8, 2000), (EXACT_PAIRS + 2, 60)])
+@pytest.mark.parametrize(
+    ("n", "studies"),
+    [(8, 2000), pytest.param(EXACT_PAIRS + 2, 600, marks=pytest.mark.slow)],
+)
 def test_interval_covers_the_true_mean(n, studies):
     rng = np.random.default_rng(1)
     level = 0.05
@@ -265,8 +268,8 @@ def test_power_of_the_sign_flip_test_at_the_detectable_difference():
     for n in (8, 12):
         effect = detectable(n, 1.0, 0.05)
         found = sum(SignFlips(each).p() <= 0.05 for each in rng.normal(effect, 1, (studies, n)))
-        # It is not the t test: a few per cent of power less, beyond the noise of the simulation.
-        assert 0.74 < found / studies < 0.84
+        # It is not the t test: a little less power. Three standard errors of the simulation.
+        assert 0.79 - 0.04 < found / studies < 0.79 + 0.04
 
 
 def test_gain_of_pairing():

@@ -7,6 +7,7 @@ from train.report.documents import experiments, figures, lead_figures, predictio
 from train.report.documents.figures import Gallery
 from train.report.documents.last_epochs import CONTROL, last_epochs
 from train.report.documents.results import Results, Study, measured_on
+from train.report.documents.unplanned import unplanned
 from train.report.figures import draw_rates
 from train.report.statistics import BASELINE, Difference, paired_differences
 from train.report.studies import curves, study_scores
@@ -153,6 +154,10 @@ def _tests(results: Results, _gallery: Gallery) -> str:
     return predictions.tests(results)
 
 
+def _unplanned(results: Results, _gallery: Gallery) -> str:
+    return unplanned(results)
+
+
 def _sharpness(results: Results, _gallery: Gallery) -> str:
     return experiments.sharpness(results.sharpness) if results.sharpness else _NOTHING
 
@@ -181,6 +186,7 @@ BLOCKS: dict[str, Callable[[Results, Gallery], str]] = {
     "tuning": tuning,
     "answers": answers,
     "tests": _tests,
+    "unplanned": _unplanned,
     "runs": runs,
     SHARPNESS: _sharpness,
     NESTEROV_DISTANCE: _nesterov_distance,

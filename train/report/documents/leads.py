@@ -6,6 +6,7 @@ loss of the last epoch, pair by pair. It has no unit; 0.1 is about ten per cent.
 
 import dataclasses
 import math
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -13,6 +14,14 @@ import numpy as np
 from train.report.documents.results import Study
 from train.report.statistics import LEVEL, Difference, SignFlips, holm
 from train.runs.store import Run
+
+
+# Of a run's last epoch, and how its lead is named.
+_LOSSES = {
+    "train_loss": "",  # mean over the epoch's steps: the one that was planned
+    "clean_train_loss": ", best rates, loss of the trained network on the training images",
+    "test_loss": ", best rates, test loss",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,13 +38,25 @@ class Pairs:
 
     name: str
     by_seed: Mapping[int, float]
-    diverged: int = 0  # of the first arm
-    lost: frozenset[int] = frozenset()  # seeds without a number
+    behind: frozenset[int] = frozenset()  # seeds of which the first arm's run alone diverged
+    ahead: frozenset[int] = frozenset()  # the second arm's alone
+    lost: frozenset[int] = frozenset()  # both
+
+    @property
+    def diverged(self) -> int:
+        """How many pairs have no number."""
+        return len(self.behind | self.ahead | self.lost)
 
     @property
     def run(self) -> int:
         """How many pairs were run."""
-        return len(self.by_seed) + len(self.lost)
+        return len(self.by_seed.keys() | self.behind | self.ahead | self.lost)
+
+    def counted(self) -> "Pairs":
+        """With diverged runs behind: by as much as the farthest pair that did not diverge."""
+        far = max(map(abs, self.by_seed.values()), default=1.0)
+        behind, ahead = dict.fromkeys(self.behind, -far), dict.fromkeys(self.ahead, far)
+        return dataclasses.replace(self, by_seed={**self.by_seed, **behind, **ahead})
 
     def less(self, other: "Pairs", name: str) -> "Pairs":
         """The contrast of two, seed by seed."""
@@ -43,7 +64,9 @@ class Pairs:
         return Pairs(
             name,
             {seed: self.by_seed[seed] - other.by_seed[seed] for seed in common},
-            lost=self.lost | other.lost,
+            lost=frozenset().union(
+                *(pairs.behind | pairs.ahead | pairs.lost for pairs in (self, other))
+            ),
         )
 
 
@@ -58,9 +81,8 @@ class Tested:
 
     @property
     def is_above(self) -> bool:
-        """Whether it is shown to be above zero; a diverged run counts as behind."""
-        low = self.difference.low
-        return low is not None and low > 0 and not self.pairs.diverged
+        """Whether it is shown to be above zero."""
+        return self.difference.low is not None and self.difference.low > 0
 
     @property
     def is_below(self) -> bool:
@@ -120,14 +142,16 @@ class DataSet:
         runs = self._runs(cell, "rates").values()
         return [100 * run.result["test_accuracy"] if run.is_done else math.nan for run in runs]
 
-    def leads(self, one: Cell, other: Cell, study: str | None = None) -> Pairs:
-        """The lead of the one over the other."""
+    def leads(
+        self, one: Cell, other: Cell, study: str | None = None, loss: str = "train_loss"
+    ) -> Pairs:
+        """The lead of the one over the other, in one of the losses of `_LOSSES`."""
 
-        def loss(run: Run) -> float:
-            return math.log(run.metrics[-1]["train_loss"])
+        def lead(ours: Run, theirs: Run) -> float:
+            return math.log(theirs.result[loss]) - math.log(ours.result[loss])
 
-        name = f"{one.arm} over {other.arm}{_at(one, other)}"
-        return self._pairs(name, one, other, study, lambda ours, theirs: loss(theirs) - loss(ours))
+        name = f"{one.arm} over {other.arm}{_at(one, other)}{_LOSSES[loss]}"
+        return self._pairs(name, one, other, study, lead)
 
     def accuracies(self, one: Cell, other: Cell, study: str | None = None) -> Pairs:
         """Test accuracy of the one less the other's, in points."""
@@ -180,13 +204,15 @@ class DataSet:
             {seed: run for (seed, _), run in self._runs(cell, study).items()}
             for cell in (one, other)
         )
-        both = ours.keys() & theirs.keys()
-        done = {seed for seed in both if ours[seed].is_done and theirs[seed].is_done}
+        seeds: dict[tuple[bool, bool], set[int]] = defaultdict(set)
+        for seed in ours.keys() & theirs.keys():
+            seeds[ours[seed].is_done, theirs[seed].is_done].add(seed)
         return Pairs(
             name,
-            {seed: difference(ours[seed], theirs[seed]) for seed in sorted(done)},
-            sum(not ours[seed].is_done for seed in both),
-            frozenset(both - done),
+            {seed: difference(ours[seed], theirs[seed]) for seed in sorted(seeds[True, True])},
+            behind=frozenset(seeds[False, True]),
+            ahead=frozenset(seeds[True, False]),
+            lost=frozenset(seeds[False, False]),
         )
 
 
