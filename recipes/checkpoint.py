@@ -41,7 +41,7 @@ with ocp.StandardCheckpointer() as checkpointer:
             train,
         )
         train = checkpointer.restore(folder / str(steps[-1]), target)
-    print("steps already taken:", int(optax.tree.get(train["state"], "count")))
+    print("steps already taken:", int(optax.tree.get(train["state"], "ScaleByRsgdmState").count))
 
     @jax.jit
     def step(params, state, x, y):
@@ -52,7 +52,7 @@ with ocp.StandardCheckpointer() as checkpointer:
     for _ in range(10):
         train = jax.block_until_ready(step(**train, x=x, y=y))
 
-    taken = int(optax.tree.get(train["state"], "count"))
+    taken = int(optax.tree.get(train["state"], "ScaleByRsgdmState").count)
     checkpointer.save(folder / str(taken), train)
 
 print("devices:", len(train["params"]["w"].sharding.device_set))

@@ -13,11 +13,12 @@ in the order of the parameters. A buffer has its parameter's layout: if you tran
 (PyTorch's Linear has (out, in), Flax's Dense (in, out)), transpose its buffer as well.
 """
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 
-from rsgdm_optax import ScaleByRsgdmCompactState, nesterov, rsgdm, sgdm
+from rsgdm_optax import MomentumState, ScaleByRsgdmCompactState, nesterov, rsgdm, sgdm
 
 
 def torch_sgd(p, gradient, steps, *, lr, momentum, dampening=0.0, nesterov=False, weight_decay=0.0):
@@ -30,13 +31,13 @@ def torch_sgd(p, gradient, steps, *, lr, momentum, dampening=0.0, nesterov=False
     return p, b
 
 
-def state_from_torch(optimizer, params, buffer, steps, momentum, dampening=0.0):
-    """A state that goes on where PyTorch stopped, after `steps` steps."""
-    m = (1 - momentum) / (1 - dampening) * buffer
+def state_from_torch(optimizer, params, buffers, steps, momentum, dampening=0.0):
+    """A state that goes on where PyTorch stopped, after `steps` steps; buffers like the params."""
+    scale = (1 - momentum) / (1 - dampening)
+    m = jax.tree.map(lambda p, b: jnp.asarray(scale * b, p.dtype), params, buffers)
     state = optimizer.init(params)
-    m = jnp.asarray(m, params.dtype)
-    if optax.tree.get(state, "m") is not None:
-        return optax.tree.set(state, m=m)
+    if optax.tree.get(state, "MomentumState") is not None:
+        return optax.tree.set(state, MomentumState=MomentumState(m))
     # The count keeps the next gradient from being taken for the first.
     part = ScaleByRsgdmCompactState(count=jnp.asarray(steps, jnp.int32), c=m)
     return optax.tree.set(state, ScaleByRsgdmCompactState=part)

@@ -53,6 +53,7 @@ pair = optax.LookaheadParams.init_synced(jnp.zeros(4))
 ahead, _ = trained(optax.lookahead(base, sync_period=5, slow_step_size=0.5), params=pair)
 print("lookahead, loss:", float(loss_of(ahead.slow, x, y)))
 
-# schedule_free brings an average of its own (b1) and needs to be told the rate.
-free, state = trained(schedule_free(base, learning_rate=0.2, b1=0.9), steps=200)
+# schedule_free has an average (b1) in place of its base's momentum, and needs to be told the rate.
+memoryless = rsgdm(0.2, decay=0.0, compact=True)
+free, state = trained(schedule_free(memoryless, learning_rate=0.2, b1=0.9), steps=200)
 print("schedule_free, loss:", float(loss_of(schedule_free_eval_params(state, free), x, y)))

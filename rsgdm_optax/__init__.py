@@ -4,12 +4,14 @@ import typing as _typing
 
 from rsgdm_optax._baselines import nesterov, sgdm
 from rsgdm_optax._compact import ScaleByRsgdmCompactState, scale_by_rsgdm_compact
+from rsgdm_optax._one_buffer import MomentumState
 from rsgdm_optax._rsadam import ScaleByRsadamState, rsadam, scale_by_rsadam
 from rsgdm_optax._rsgdm import ScaleByRsgdmState, rsgdm, scale_by_rsgdm
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "MomentumState",
     "ScaleByRsadamState",
     "ScaleByRsgdmCompactState",
     "ScaleByRsgdmState",
@@ -35,3 +37,6 @@ else:
 
             return importlib.import_module(f"rsgdm_optax.{name}")
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+    def __dir__():
+        return sorted({*globals(), *__all__})

@@ -32,6 +32,16 @@ def shown(value: object) -> str:
     return text if len(text) <= 100 else f"{text[:100]}…"
 
 
+def unfit(name: str, allowed: str, value: object) -> ValueError:
+    """The error that an argument has none of the allowed values, with a remedy if there is one."""
+    remedy = ""
+    if callable(value):
+        remedy = " A schedule of it goes through optax.inject_hyperparams."
+    elif is_jax_scalar(value) and isinstance(value, jax.core.Tracer):
+        remedy = " A traced value is not known: call this outside of jax.jit and jax.grad."
+    return ValueError(f"{name} must be {allowed}, got {shown(value)}.{remedy}")
+
+
 def at_least_float32(number: Number) -> Number:
     """A JAX array in the precision that it is reckoned with; a Python number as it is."""
     if not isinstance(number, jax.Array):
@@ -71,9 +81,10 @@ def as_array(name: str, values: Any) -> np.ndarray[Any, Any]:
     """The values as a NumPy array, whatever its dtype; raises if they have none."""
     try:
         return np.asarray(values)
-    except (TypeError, ValueError):  # traced, or rows of several lengths
-        what = "an array whose values are known"
-        raise ValueError(f"{name} must be {what}, got {shown(values)}.") from None
+    except TypeError:
+        raise unfit(name, "an array whose values are known", values) from None
+    except ValueError:
+        raise unfit(name, "an array, its rows of one length", values) from None
 
 
 def read_reals(name: str, values: Any, what: str = "real numbers") -> np.ndarray[Any, Any]:
@@ -93,7 +104,7 @@ def read_decay(decay: ArrayLike, name: str = "decay") -> float:
     """As `check_decay`, of a JAX array too."""
     value = as_real(decay)
     if not 0.0 <= value < 1.0:
-        raise ValueError(f"{name} must be a real number in [0, 1), got {shown(decay)}.")
+        raise unfit(name, "a real number in [0, 1)", decay)
     return value
 
 
@@ -116,9 +127,7 @@ def check_correction(
         end, rounding = math.inf, 0.0
         allowed = "[0, inf)"
     if not (math.isfinite(value) and 0 <= value <= end * (1 + rounding)):
-        raise ValueError(
-            f"correction must be None or a real number in {allowed}, got {shown(correction)}."
-        )
+        raise unfit("correction", f"None or a real number in {allowed}", correction)
     return min(value, end)
 
 
@@ -143,7 +152,7 @@ def check_epsilon(name: str, value: ArrayLike) -> Number:
         return value
     number = as_real(value)
     if not (math.isfinite(number) and number >= 0):
-        raise ValueError(f"{name} must be a finite real number of 0 or more, got {shown(value)}.")
+        raise unfit(name, "a finite real number of 0 or more", value)
     return number
 
 
@@ -156,7 +165,7 @@ def read_number(name: str, value: object) -> float:
     """As `check_number`, of a JAX array too."""
     number = as_real(value)
     if not math.isfinite(number):
-        raise ValueError(f"{name} must be a finite real number, got {shown(value)}.")
+        raise unfit(name, "a finite real number", value)
     return number
 
 

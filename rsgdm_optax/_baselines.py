@@ -32,7 +32,7 @@ def sgdm(
     :math:`\alpha_t`       ``learning_rate``
     :math:`\beta`          ``decay``
     :math:`g_t`            the incoming updates (gradients)
-    :math:`m_t`            ``optax.tree.get(state, "m")``
+    :math:`m_t`            ``optax.tree.get(state, "MomentumState").m``
     =====================  ===================================================
 
     Args:
@@ -96,7 +96,7 @@ def nesterov(
     :math:`\alpha_t`       ``learning_rate``
     :math:`\beta`          ``decay``
     :math:`g_t`            the incoming updates (gradients)
-    :math:`m_t`            ``optax.tree.get(state, "m")``
+    :math:`m_t`            ``optax.tree.get(state, "MomentumState").m``
     =====================  ===================================================
 
     Args:

@@ -15,7 +15,14 @@ import numpy as np
 import optax
 from jax.typing import DTypeLike
 
-from rsgdm_optax._leaves import check_buffers, check_leaf, check_parameters, dtype_of
+from rsgdm_optax._arguments import shown
+from rsgdm_optax._leaves import (
+    check_buffers,
+    check_leaf,
+    check_parameter,
+    check_parameters,
+    dtype_of,
+)
 from rsgdm_optax._placement import align, zero_count
 
 # One leaf's gradient and buffers, all of one dtype, to its update and its next buffers.
@@ -70,10 +77,11 @@ def leafwise(
         rule = rule_at(count)
         tree: Any
         leaves, tree = jax.tree_util.tree_flatten_with_path(updates, is_leaf=lambda g: g is None)
-        buffers = [tree.flatten_up_to(getattr(state, name)) for name in buffer_names]
-        read = [tree.flatten_up_to(params)] if reads_parameters else []
+        buffers = [_like(tree, getattr(state, name), f"state's {name}") for name in buffer_names]
+        read = [_like(tree, params, "parameters")] if reads_parameters else []
+        k = len(buffers)
         rows = [
-            _step(rule, path, g, mine, accumulator_dtype)[: 1 + len(buffers)]
+            _step(rule, path, g, mine[:k], mine[k:], accumulator_dtype)
             for (path, g), *mine in zip(leaves, *buffers, *read, strict=True)
         ]
         new_updates, *new_buffers = (
@@ -87,10 +95,28 @@ def leafwise(
     return optax.GradientTransformationExtraArgs(init_fn, update_fn)
 
 
+def _like(tree: Any, other: Any, name: str) -> list[Any]:
+    """The leaves of another tree where the gradients have theirs."""
+    try:
+        leaves: list[Any] = tree.flatten_up_to(other)
+    except ValueError:
+        structure = jax.tree.structure(other)
+        raise ValueError(
+            f"the gradients' tree is not that of the {name}: {shown(tree)} is not "
+            f"{shown(structure)}."
+        ) from None
+    return leaves
+
+
 def _step(
-    rule: Rule, path: Any, gradient: Any, buffers: list[Any], accumulator_dtype: DTypeLike | None
+    rule: Rule,
+    path: Any,
+    gradient: Any,
+    buffers: list[Any],
+    parameters: list[Any],
+    accumulator_dtype: DTypeLike | None,
 ) -> tuple[Any, ...]:
-    """The update and the next buffers of one leaf."""
+    """The update and the next buffers of one leaf, whose parameter is there if it is read."""
     if gradient is None:
         return None, *buffers
     check_leaf("gradient", path, gradient)
@@ -98,11 +124,12 @@ def _step(
     buffers = [_restored(buffer, accumulator_dtype or g.dtype) for buffer in buffers]
     check_buffers(path, g, buffers)
     buffers = [jnp.asarray(buffer) for buffer in buffers]
+    read = [check_parameter(path, g, parameter) for parameter in parameters]
     # Said explicitly, because implicit promotion may be forbidden.
     with jax.numpy_dtype_promotion("standard"):
-        common = jnp.result_type(g.dtype, *(buffer.dtype for buffer in buffers), jnp.float32)
-    *old, g_like_buffers = align([*buffers, g])
-    results = rule(g_like_buffers.astype(common), *(buffer.astype(common) for buffer in old))
+        common = jnp.result_type(g.dtype, *(x.dtype for x in (*buffers, *read)), jnp.float32)
+    *old, g_like_buffers = align([*buffers, *read, g])
+    results = rule(g_like_buffers.astype(common), *(x.astype(common) for x in old))
     dtypes = [g.dtype, *(buffer.dtype for buffer in buffers)]
     return tuple(_cast(x, d) for x, d in zip(results, dtypes[: len(results)], strict=True))
 

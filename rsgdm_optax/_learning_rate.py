@@ -4,6 +4,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from rsgdm_optax._arguments import is_real, shown
@@ -32,6 +33,11 @@ def add_decayed_weights(
     weight_decay: optax.ScalarOrSchedule, mask: Any
 ) -> optax.GradientTransformationExtraArgs:
     """`optax.add_decayed_weights`, likewise."""
+    if isinstance(mask, bool | np.bool_ | jax.Array):  # what inject_hyperparams makes of a function
+        raise ValueError(
+            f"mask must be None, a tree of booleans or a function, got {shown(mask)}. Under "
+            "optax.inject_hyperparams name it in static_args."
+        )
 
     def rule_at(count: jax.Array | None) -> Rule:
         strength = value_at("weight_decay", weight_decay, count)

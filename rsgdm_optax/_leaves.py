@@ -54,6 +54,18 @@ def check_buffers(path: Any, gradient: jax.Array, buffers: Sequence[Any]) -> Non
         _check_complex("gradient", path, gradient.dtype, buffer.dtype)
 
 
+def check_parameter(path: Any, gradient: jax.Array, parameter: Any) -> jax.Array:
+    """The parameter that decays, as an array; raises unless it is like its gradient."""
+    check_leaf("parameter", path, parameter)
+    if jnp.shape(parameter) != gradient.shape:
+        raise ValueError(
+            f"{_describe('parameter', path)} is of shape {jnp.shape(parameter)}, its gradient of "
+            f"shape {gradient.shape}: update wants the parameters that the gradients belong to."
+        )
+    _check_complex("gradient", path, gradient.dtype, jnp.asarray(parameter).dtype)
+    return jnp.asarray(parameter)
+
+
 def _check_complex(kind: str, path: Any, dtype: Any, buffer_dtype: Any) -> None:
     if _is_complex(dtype) and not _is_complex(buffer_dtype):
         raise ValueError(

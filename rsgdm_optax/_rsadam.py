@@ -180,7 +180,7 @@ def rsadam(
     correction: ArrayLike | None = None,
     first_difference: FirstDifference = "zero",
     accumulator_dtype: DTypeLike | None = None,
-    weight_decay: optax.ScalarOrSchedule = 0.0,
+    weight_decay: optax.ScalarOrSchedule | None = None,
     mask: Any | Callable[[optax.Params], Any] | None = None,
 ) -> optax.GradientTransformationExtraArgs:
     r"""Adam with RSGDM's correction, and decoupled weight decay as in AdamW.
@@ -209,15 +209,15 @@ def rsadam(
       correction: c, a real number in [0, β₁/(1−β₁)]; None is β₁, the paper's weight.
       first_difference: ``"zero"`` is Δg₁ = 0, ``"gradient"`` is Δg₁ = g₁.
       accumulator_dtype: dtype of both buffers; None keeps each parameter's own.
-      weight_decay: λ, a finite number or a schedule of the step count. It is multiplied
-        by the learning rate, as in ``optax.adamw``, whose default is 0.0001.
+      weight_decay: λ, a finite number or a schedule of the step count; None is 0. It is
+        multiplied by the learning rate, as in ``optax.adamw``, whose default is 0.0001.
       mask: a tree of booleans, the parameters' or a prefix of it, or a function from the
         parameters to one: True where weights decay. None is everywhere. Under
         ``optax.inject_hyperparams`` a function is to be named in its ``static_args``.
 
     Returns:
       An ``optax.GradientTransformationExtraArgs``, a chain of `scale_by_rsadam`, what
-      ``optax.add_decayed_weights`` does, unless ``weight_decay`` is the number 0, and what
+      ``optax.add_decayed_weights`` does, unless ``weight_decay`` is None or 0, and what
       ``optax.scale_by_learning_rate`` does.
 
     Raises:
@@ -261,7 +261,7 @@ def rsadam(
         ),
         scale_by_learning_rate(check_learning_rate(learning_rate)),
     ]
-    decay = check_learning_rate(weight_decay, "weight_decay")
+    decay = 0.0 if weight_decay is None else check_learning_rate(weight_decay, "weight_decay")
     if not isinstance(decay, float) or decay != 0:
         links.insert(1, add_decayed_weights(decay, mask))
     return optax.chain(*links)

@@ -53,7 +53,7 @@ def convert(method: LinearMomentum, to: str, learning_rate: ArrayLike = 1.0) -> 
       >>> from rsgdm_optax import linear
       >>> there = linear.convert(linear.rsgdm(0.75), "torch.optim.SGD", learning_rate=1.0)
       >>> there.learning_rate, there.arguments
-      (0.25, {'momentum': 0.75, 'dampening': 0.0, 'nesterov': True})
+      (0.25, {'momentum': 0.75, 'nesterov': True, 'dampening': 0.0})
       >>> there.lost
       ('first gradient: its weights 0.25, 0 in the first two updates become 0.4375, 0.140625',)
 
@@ -135,13 +135,14 @@ def _torch(method: LinearMomentum) -> Arguments:
 
 def _rsgdm(method: LinearMomentum) -> Arguments:
     _, beta, c = known(method)
+    bounded = min(max(c, 0.0), beta / (1 - beta))  # what `rsgdm_optax.rsgdm` takes
     wanted = _start(method)
     options: tuple[FirstDifference, ...] = ("zero", "gradient")
     option = min(  # of equals the paper's
         options,
-        key=lambda option: math.dist(_start(_methods.rsgdm(beta, c, option)), wanted),
+        key=lambda option: math.dist(_start(_methods.rsgdm(beta, bounded, option)), wanted),
     )
-    return {"decay": beta, "correction": c, "first_difference": option}
+    return {"decay": beta, "correction": bounded, "first_difference": option}
 
 
 def _pid(method: LinearMomentum) -> Arguments:

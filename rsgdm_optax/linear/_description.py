@@ -63,7 +63,9 @@ class LinearMomentum:
         all gradients before had been zero.
 
     All of them may be JAX arrays, traced ones too, whose values are not checked; those
-    serve `transformation` alone. Everything else asks for numbers, and gives float64.
+    serve `transformation` alone. Everything else asks for numbers, and gives float64. Where the
+    pole changes from step to step, the buffer has been multiplied by the one of its step, and so
+    the updates are no longer those of the method's own recursion: use its own optimizer there.
 
     Raises:
       ValueError: when built, if a number is not as described; by a property or a
@@ -98,7 +100,7 @@ class LinearMomentum:
         if isinstance(numbers["gain"], float) and not numbers["gain"] > 0:
             raise ValueError(f"gain must be a positive number, got {shown(self.gain)}.")
         if self.first is not None:
-            if not (isinstance(self.first, tuple) and len(self.first) == 2):
+            if not (isinstance(self.first, tuple | list) and len(self.first) == 2):  # JSON's list
                 raise ValueError(f"first must be None or two numbers, got {shown(self.first)}.")
             numbers["first"] = tuple(check_number("first", weight) for weight in self.first)
         for name, number in numbers.items():
@@ -145,7 +147,7 @@ class LinearMomentum:
         `rsgdm_optax.linear.stationary_variance`.
         """
         gain, beta, c = known(self)
-        return gain**2 * (1 - beta) / (1 + beta) * (1 + 2 * c * (1 + c) * (1 - beta))
+        return gain * gain * (1 - beta) / (1 + beta) * (1 + 2 * c * (1 + c) * (1 - beta))
 
     @property
     def stability_limit(self) -> float:
@@ -157,9 +159,9 @@ class LinearMomentum:
         gain, beta, c = known(self)
         limits = []
         if 1 + 2 * c > 0:
-            limits.append(2 * (1 + beta) / (gain * (1 - beta) * (1 + 2 * c)))
+            limits.append(2 * (1 + beta) / ((1 - beta) * (1 + 2 * c)) / gain)
         if c < 0:
-            limits.append(1 / (gain * -c))
+            limits.append(1 / -c / gain)
         return min(limits)
 
     def impulse(self, steps: int) -> Array:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from jax.typing import ArrayLike
 
-from rsgdm_optax._arguments import as_real, read_reals, shown
+from rsgdm_optax._arguments import as_real, read_reals, shown, unfit
 from rsgdm_optax.linear._description import (
     Array,
     LinearMomentum,
@@ -238,7 +238,7 @@ def read_rate(learning_rate: ArrayLike) -> float:
     """A learning rate, whose value must be known, and is positive."""
     rate = as_real(learning_rate)
     if not 0 < rate < math.inf:
-        raise ValueError(f"learning_rate must be a positive number, got {shown(learning_rate)}.")
+        raise unfit("learning_rate", "a positive number", learning_rate)
     return rate
 
 
@@ -252,8 +252,8 @@ def read_positive(name: str, values: npt.ArrayLike) -> Array:
 
 
 def read_modes(curvatures: npt.ArrayLike) -> Array:
-    """Curvatures of shape (modes,)."""
-    array = read_positive("curvatures", curvatures)
+    """Curvatures of shape (modes,); a number is one of them."""
+    array = np.atleast_1d(read_positive("curvatures", curvatures))
     if array.ndim != 1 or not array.size:
         raise ValueError(f"curvatures must be of shape (modes,), got shape {array.shape}.")
     return array

@@ -23,17 +23,35 @@ from rsgdm_optax.linear._description import LinearMomentum
 
 
 def sgd() -> LinearMomentum:
-    """Plain SGD: the gradient itself."""
+    """Plain SGD: the gradient itself.
+
+    Example:
+      >>> from rsgdm_optax import linear
+      >>> print(linear.sgd().weights(3))
+      [0. 0. 1.]
+    """
     return LinearMomentum()
 
 
 def sgdm(decay: ArrayLike = 0.9) -> LinearMomentum:
-    """`rsgdm_optax.sgdm`: m_t = β·m_{t−1} + (1−β)·g_t."""
+    """`rsgdm_optax.sgdm`: m_t = β·m_{t−1} + (1−β)·g_t.
+
+    Example:
+      >>> from rsgdm_optax import linear
+      >>> print(linear.sgdm(0.5).weights(3))
+      [0.125 0.25  0.5  ]
+    """
     return LinearMomentum(pole=_decay(decay))
 
 
 def nesterov(decay: ArrayLike = 0.9) -> LinearMomentum:
-    """`rsgdm_optax.nesterov`: β·m_t + (1−β)·g_t."""
+    """`rsgdm_optax.nesterov`: β·m_t + (1−β)·g_t.
+
+    Example:
+      >>> from rsgdm_optax import linear
+      >>> print(linear.nesterov(0.5).weights(3))
+      [0.0625 0.125  0.75  ]
+    """
     beta = _decay(decay)
     return LinearMomentum(pole=beta, correction=beta)
 
@@ -46,6 +64,11 @@ def rsgdm(
     """`rsgdm_optax.rsgdm`: m_t + c·z_t, where c is β unless given, and Δg₁ is 0, or g₁.
 
     Yuan and Hu, Computer Systems & Applications 30(7), 2021; Qin et al., arXiv 2409.15314.
+
+    Example:
+      >>> from rsgdm_optax import linear
+      >>> print(linear.rsgdm(0.5).weights(3))
+      [0.    0.125 0.75 ]
     """
     beta = _decay(decay)
     c = beta if correction is None else _number("correction", correction)
@@ -58,6 +81,11 @@ def qhm(decay: ArrayLike, nu: ArrayLike) -> LinearMomentum:
     """Quasi-hyperbolic momentum: (1−ν)·g_t + ν·m_t. Without memory every mixture is the gradient.
 
     Ma and Yarats, "Quasi-hyperbolic momentum and Adam for deep learning", arXiv 1810.06801.
+
+    Example:
+      >>> from rsgdm_optax import linear
+      >>> print(linear.qhm(0.5, nu=0.75).weights(3))
+      [0.09375 0.1875  0.625  ]
     """
     beta, share = _decay(decay), _number("nu", nu)
     return LinearMomentum(pole=beta, correction=beta * (1 - share) / (1 - beta))
@@ -70,6 +98,11 @@ def heavy_ball(
 
     b₁ = g₁, b_t = μ·b_{t−1} + (1−τ)·g_t, and the update is b_t, or g_t + μ·b_t with Nesterov. The
     first gradient is not dampened, and without momentum none is.
+
+    Example:
+      >>> from rsgdm_optax import linear
+      >>> print(linear.heavy_ball(0.5, nesterov=True).weights(3))
+      [0.125 0.25  1.5  ]
     """
     mu, tau = _decay(momentum, "momentum"), _decay(dampening, "dampening")
     check_flag("nesterov", nesterov)
@@ -100,6 +133,11 @@ def pid(
     program first stores the previous gradient p_t in step two: p₂ = 0, p_t = g_{t−1} from t = 3
     on. Without momentum it has neither I nor D. An et al., "A PID controller approach for
     stochastic optimization of deep networks", CVPR 2018.
+
+    Example:
+      >>> from rsgdm_optax import linear
+      >>> print(linear.pid(0.5, integral=1.0, derivative=1.0).weights(3))
+      [0.25 0.25 2.5 ]
     """
     mu, tau = _decay(momentum, "momentum"), _decay(dampening, "dampening")
     k_i, k_d = _number("integral", integral), _number("derivative", derivative)
@@ -115,6 +153,11 @@ def pid_paper(momentum: ArrayLike = 0.9, derivative: ArrayLike = 10.0) -> Linear
 
     V_t = μ·V_{t−1} + g_t and D_t = μ·D_{t−1} + (1−μ)·(g_t − g_{t−1}), with g₀ = 0. Compared with
     the program (`pid`) the gradient itself is missing. An et al., CVPR 2018.
+
+    Example:
+      >>> from rsgdm_optax import linear
+      >>> print(linear.pid_paper(0.5, derivative=1.0).weights(3))
+      [0.125 0.25  1.5  ]
     """
     mu, k_d = _decay(momentum, "momentum"), _number("derivative", derivative)
     return _filter(1 + k_d * (1 - mu), -k_d * (1 - mu), mu)
@@ -125,6 +168,11 @@ def mars(b1: ArrayLike = 0.95, gamma: ArrayLike = 0.025) -> LinearMomentum:
 
     EMA of g_t + γ·b1/(1−b1)·(g_t − g_{t−1}) with g₀ = 0. Yuan et al., "MARS: unleashing the power
     of variance reduction for training large models", arXiv 2411.10438.
+
+    Example:
+      >>> from rsgdm_optax import linear
+      >>> print(linear.mars(b1=0.5, gamma=0.25).weights(3))
+      [0.09375 0.1875  0.625  ]
     """
     beta = _decay(b1, "b1")
     return LinearMomentum(pole=beta, correction=_number("gamma", gamma) * beta / (1 - beta))
@@ -134,6 +182,11 @@ def lion(b1: ArrayLike = 0.9, b2: ArrayLike = 0.99) -> LinearMomentum:
     """What Lion takes the sign of: b1·m_{t−1} + (1−b1)·g_t, where m is the average with b2.
 
     Chen et al., "Symbolic discovery of optimization algorithms", arXiv 2302.06675.
+
+    Example:
+      >>> from rsgdm_optax import linear
+      >>> print(linear.lion(b1=0.25, b2=0.5).weights(3))
+      [0.0625 0.125  0.75  ]
     """
     now, beta = _decay(b1, "b1"), _decay(b2, "b2")
     return LinearMomentum(pole=beta, correction=(beta - now) / (1 - beta))
@@ -146,6 +199,11 @@ def adan(decay: ArrayLike, weight: ArrayLike | None = None) -> LinearMomentum:
     1 − b2 in place of b2; give that as `weight`. With b1 ≠ b2 there are two poles, and no place in
     this family. Xie et al., "Adan: adaptive Nesterov momentum algorithm for faster optimizing deep
     models", arXiv 2208.06677; its β₁ and β₂ are 1 − b1 and 1 − b2.
+
+    Example:
+      >>> from rsgdm_optax import linear
+      >>> print(linear.adan(0.5).weights(3))
+      [0.    0.125 0.75 ]
     """
     return rsgdm(decay, None if weight is None else _number("weight", weight))
 
@@ -155,6 +213,11 @@ def grokfast(decay: ArrayLike = 0.98, weight: ArrayLike = 2.0) -> LinearMomentum
 
     Lee et al., "Grokfast: accelerated grokking by amplifying slow gradients", arXiv 2405.20233,
     whose α is `decay`.
+
+    Example:
+      >>> from rsgdm_optax import linear
+      >>> print(linear.grokfast(0.5, weight=1.0).weights(3))
+      [0.25 0.25 1.5 ]
     """
     beta, share = _decay(decay), _number("weight", weight)
     method = _filter(1 + share * (1 - beta), -beta, beta)
@@ -166,6 +229,11 @@ def gpa(mu_x: ArrayLike, mu_y: ArrayLike) -> LinearMomentum:
 
     y_t = μ_y·x_t + (1−μ_y)·z_t, z_{t+1} = z_t − α·g_t, x_{t+1} = μ_x·x_t + (1−μ_x)·z_{t+1}: QHM
     with β = μ_x and ν = μ_y. Defazio et al., arXiv 2512.17131.
+
+    Example:
+      >>> from rsgdm_optax import linear
+      >>> print(linear.gpa(mu_x=0.5, mu_y=0.75).weights(3))
+      [0.09375 0.1875  0.625  ]
     """
     return qhm(_decay(mu_x, "mu_x"), _number("mu_y", mu_y))
 
@@ -175,6 +243,11 @@ def aggmo(momentum: ArrayLike = 0.9) -> LinearMomentum:
 
     v_t = μ·v_{t−1} + g_t. Lucas et al., "Aggregated momentum: stability through passive damping",
     ICLR 2019, arXiv 1804.00325.
+
+    Example:
+      >>> from rsgdm_optax import linear
+      >>> print(linear.aggmo(0.5).weights(3))
+      [0.125 0.25  1.   ]
     """
     mu = _decay(momentum, "momentum")
     return _filter(1.0, -mu / 2, mu)
@@ -185,6 +258,11 @@ def ogda(weight: ArrayLike = 1.0) -> LinearMomentum:
 
     ``optax.scale_by_optimistic_gradient(1.0, w)``. Daskalakis et al., "Training GANs with
     optimism", ICLR 2018, arXiv 1711.00141.
+
+    Example:
+      >>> from rsgdm_optax import linear
+      >>> print(linear.ogda().weights(3))
+      [-0. -1.  2.]
     """
     w = _number("weight", weight)
     return LinearMomentum(correction=w, first=(1.0, -w))

@@ -75,6 +75,11 @@ def impulse_response(
       docs/linear-momentum.md has the table of what it says of optax's transformations.
     """
     check_steps(steps)
+    if not isinstance(transformation, optax.GradientTransformation):
+        raise ValueError(
+            "transformation must be an optax.GradientTransformation, as the method "
+            f"`transformation` of a LinearMomentum makes one, got {shown(transformation)}."
+        )
     x = np.random.default_rng(0).standard_normal(steps) if at is None else read_reals("at", at)
     if x.ndim == 0 or len(x) != steps:
         raise ValueError(f"at must be of shape ({steps}, ...), got shape {x.shape}.")
@@ -125,7 +130,7 @@ class Identified(NamedTuple):
     error: float  # the largest difference of weights, relative to the largest weight
 
 
-def identify(weights: npt.ArrayLike) -> Identified:
+def identify(weights: npt.ArrayLike | ImpulseResponse) -> Identified:
     r"""The method of the family that has given weights, as `impulse_response` finds them.
 
     .. math::
@@ -139,7 +144,8 @@ def identify(weights: npt.ArrayLike) -> Identified:
     weights in the first two updates are `first`, if they are not those of any other gradient.
 
     Args:
-      weights: real numbers of shape (T, T) with T ≥ 4; row t the weights in update t.
+      weights: real numbers of shape (T, T) with T ≥ 4; row t the weights in update t. Or the
+        whole `ImpulseResponse` that has them.
 
     Returns:
       An `Identified`. A large error says that the method is not of this family: that it
@@ -162,7 +168,7 @@ def identify(weights: npt.ArrayLike) -> Identified:
     References:
       docs/linear-momentum.md.
     """
-    w = read_reals("weights", weights)
+    w = read_reals("weights", getattr(weights, "weights", weights))
     if w.ndim != 2 or w.shape[0] != w.shape[1] or len(w) < 4:
         raise ValueError(
             f"weights must be of shape (T, T) with T of 4 or more, got shape {w.shape}."

@@ -28,14 +28,14 @@ def scale_by_weights(
     accumulator_dtype: np.dtype[Any] | None,
 ) -> optax.GradientTransformationExtraArgs:
     """n_t = h_0·g_t + s_{t−1} and s_t = β·s_{t−1} + h_1·g_t, where the first step may differ."""
-    now, then = newest
-    share = then / (1 - pole)  # h_1 = (1−β)·share: s is an average of share·g
+    share = newest[1] / (1 - pole)  # h_1 = (1−β)·share: s is an average of share·g
     # n_t = (h_0 − h_1/β)·g_t + s_t/β reads only the new buffer, so that it may take the old one's
     # memory. Where β is tiny, 1/β or the buffer would leave the range of float32.
+    pairs: list[tuple[Any, Any]] = [newest, first or newest]
     reads_new = (
-        (isinstance(pole, float) and isinstance(now, float) and isinstance(then, float))
+        all(isinstance(number, float) for number in (pole, *pairs[0], *pairs[1]))
         and pole > SMALLEST_DIVISOR
-        and abs(then) <= pole * abs(now)
+        and all(abs(b) <= pole * abs(a) for a, b in pairs)
     )
 
     def own_weight(weights: tuple[Number, Number]) -> Number:

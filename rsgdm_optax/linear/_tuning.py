@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from rsgdm_optax._arguments import shown
 from rsgdm_optax.linear import _methods
-from rsgdm_optax.linear._description import Array, LinearMomentum, check_method, check_steps
+from rsgdm_optax.linear._description import Array, LinearMomentum, check_steps
 from rsgdm_optax.linear._feedback import convergence_rate, loss_after, read_modal, read_modes
 
 Family = Callable[..., LinearMomentum]
@@ -69,8 +69,8 @@ def best_tuning(
     Returns:
       The method, its learning rate, and the rate or the loss that they reach. The numeric search
       looks at α from 10⁻⁴ of its stable limit on and at decays up to 0.9999, and finds the value
-      to about 10⁻⁶ of itself. Without noise a loss has many narrow dips, of which it may miss the
-      lowest.
+      to about 10⁻⁶ of itself, or to 10⁻⁶ if that is more. Without noise a loss has many narrow
+      dips, of which it may miss the lowest.
 
     Raises:
       ValueError: if an argument is not as described.
@@ -154,7 +154,11 @@ class _Plane(NamedTuple):
         decay = max(-math.expm1(memory), 1e-12)
         is_sgd = self.family is _methods.sgd
         method = self.family() if is_sgd else self.family(decay)
-        check_method(method)
+        if not isinstance(method, LinearMomentum):
+            raise ValueError(
+                "family must be a function from a decay to a LinearMomentum, as "
+                f"rsgdm_optax.linear.rsgdm is, got one to {shown(method)}."
+            )
         return method
 
     def tuning(self, memory: float, share: float, value: Value) -> Tuning:

@@ -144,7 +144,7 @@ def test_bad_gradients_and_decay():
         with pytest.raises(ValueError, match="gradients must be numbers of shape"):
             analysis.bias_terms(gradients, 0.9)
     with pytest.raises(
-        ValueError, match=r"^gradients must be an array whose values are known, got"
+        ValueError, match=r"^gradients must be an array, its rows of one length, got"
     ):
         analysis.bias_terms([[1.0], [1.0, 2.0]], 0.9)
     for decay in (2.0, jnp.array(1.5), "a"):

@@ -209,3 +209,29 @@ def test_arguments_are_the_constructors():
 def test_bad_arguments(build, message):
     with pytest.raises(ValueError, match=message):
         build()
+
+
+FACTORIES = {
+    "optax.sgd": optax.sgd,
+    "sgdm": rsgdm_optax.sgdm,
+    "nesterov": rsgdm_optax.nesterov,
+    "rsgdm": rsgdm_optax.rsgdm,
+}
+
+
+@pytest.mark.parametrize("to", FACTORIES)
+@pytest.mark.parametrize("name", METHODS)
+def test_the_optimizer_itself_takes_the_arguments(name, to, x64):
+    """And has the weights that the conversion promises, up to rounding."""
+    there = linear.convert(METHODS[name][0], to, 0.1)
+    optimizer = FACTORIES[to](there.learning_rate, **there.arguments)
+    found = linear.impulse_response(optimizer, 5).weights
+    for t in range(1, 6):
+        expected = -there.learning_rate * there.method.weights(t)
+        np.testing.assert_allclose(found[t - 1, :t], expected, rtol=1e-12, atol=1e-15)
+
+
+@pytest.mark.parametrize("method", [linear.ogda(), linear.lion(0.95, 0.9)])
+def test_a_correction_beyond_rsgdms_range_is_named(method):
+    there = linear.convert(method, "rsgdm")
+    assert there.lost[0].startswith(f"correction: {method.correction:.6g} becomes ")

@@ -1,6 +1,9 @@
 """What follows from a method's three numbers, beside the running transformations themselves."""
 
+import dataclasses
 import functools
+import json
+import math
 from fractions import Fraction
 
 import jax
@@ -189,3 +192,32 @@ def test_a_tiny_decay_is_nearly_sgd(decay):
     for gradient in (1.0, 2.0, 3.0):
         update, state = optimizer.update(jnp.float32(gradient), state)
         assert update == pytest.approx(-gradient, rel=2 * decay + 1e-6)
+
+
+def test_a_description_from_json():
+    for method in (linear.rsgdm(0.9), linear.sgd()):
+        text = json.dumps(dataclasses.asdict(method))
+        assert linear.LinearMomentum(**json.loads(text)) == method
+
+
+def test_numbers_at_the_ends_of_float64():
+    assert linear.LinearMomentum(gain=1e200).noise_gain == math.inf
+    assert linear.LinearMomentum(gain=1e-300, correction=-1e-300).stability_limit == pytest.approx(
+        2e300
+    )
+    assert linear.LinearMomentum(gain=1e-300, correction=-0.25).stability_limit == pytest.approx(
+        4e300
+    )
+
+
+def test_a_schedule_or_a_traced_value_is_told_the_way():
+    schedule = optax.linear_schedule(0.5, 0.9, 4)
+    with pytest.raises(ValueError, match=r"A schedule of it goes through optax.inject_hyper"):
+        rsgdm(0.1, decay=schedule)
+    with pytest.raises(ValueError, match=r"correction must be .* goes through optax.inject_hyperp"):
+        rsgdm(0.1, correction=schedule)
+    outside = r"A traced value is not known: call this outside of jax.jit and jax.grad\."
+    with pytest.raises(ValueError, match=outside):
+        jax.jit(lambda decay: linear.sgdm(decay).lag)(0.9)
+    with pytest.raises(ValueError, match=outside):
+        jax.jit(lambda rate: linear.stationary_variance(linear.sgdm(), rate, 1.0))(0.1)

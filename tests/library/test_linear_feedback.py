@@ -185,7 +185,7 @@ def test_shapes():
         (lambda m: linear.stationary_variance(m, 1.0, "a"), "curvature must be positive .*got 'a'"),
         (
             lambda m: linear.stationary_variance(m, 1.0, [[1], [2, 3]]),
-            "curvature must be an array wh",
+            "curvature must be an array, its rows of one",
         ),
         (lambda m: linear.stationary_variance(m, 1.0, np.nan), "curvature must be .*got nan"),
         (lambda m: linear.stationary_variance(m, 1.0, 1.0, -1.0), "noise_variance must be .*-1.0"),
@@ -195,7 +195,7 @@ def test_shapes():
         ),
         (lambda m: linear.convergence_rate(m, np.inf, 1.0), "learning_rate must be .*got inf"),
         (lambda m: linear.convergence_rate(m, 1.0, 1j), "curvature must be positive .*got 1j"),
-        (lambda m: linear.expected_loss(m, 1.0, 1.0, 0.0, 3), r"curvatures must be of shape"),
+        (lambda m: linear.expected_loss(m, 1.0, [[1.0]], 0.0, 3), r"curvatures must be of shape"),
         (
             lambda m: linear.expected_loss(m, 1.0, [1.0], [1.0, 2.0], 3),
             r"noise_variances must go with|noise_variances must be a number or of shape \(1,\)",
@@ -228,7 +228,7 @@ def test_shapes():
             lambda _: linear.best_tuning(linear.sgdm, [1.0], noise_variances=1.0, steps=1.5),
             "steps must be a whole number of 1 or more, got 1.5",
         ),
-        (lambda _: linear.best_tuning(lambda decay: decay, [1.0]), "method must be a LinearMom"),
+        (lambda _: linear.best_tuning(lambda decay: decay, [1.0]), "^family must be a function"),
         (
             lambda m: jax.jit(lambda x: linear.convergence_rate(m, x, 1.0))(1.0),
             "learning_rate must be .*Trace",

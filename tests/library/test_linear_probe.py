@@ -31,6 +31,11 @@ def test_weights_of_every_method_come_back(name, x64):
     assert found.nonlinearity < 1e-14
 
 
+def test_a_whole_response_is_identified():
+    found = linear.impulse_response(linear.qhm(0.75, 0.5).transformation(), 6)
+    assert linear.identify(found) == linear.identify(found.weights)
+
+
 @pytest.mark.parametrize("name", METHODS)
 def test_every_method_is_identified(name):
     method = METHODS[name][0]
@@ -188,9 +193,14 @@ def test_what_is_not_of_the_family_says_so(x64):
         ),
         (
             lambda: linear.impulse_response(optax.sgd(1.0), 2, at=[[1.0], [1.0, 2.0]]),
-            r"^at must be an array whose values are known, got \[\[1.0\], \[1.0, 2.0\]\]\.$",
+            r"^at must be an array, its rows of one length, got \[\[1.0\], \[1.0, 2.0\]\]\.$",
         ),
-        (lambda: linear.identify([[1.0], 1.0]), "^weights must be an array whose values are known"),
+        (lambda: linear.identify([[1.0], 1.0]), "^weights must be an array, its rows of one"),
+        (
+            lambda: linear.impulse_response(linear.rsgdm(0.9), 3),
+            "^transformation must be an optax.Gr.*, as .*`transformation` of .*got Linear",
+        ),
+        (lambda: linear.impulse_response(optax.sgd, 3), "^transformation must .*got <function sgd"),
         (lambda: linear.identify(np.full((4, 4), np.nan)), "^weights must be finite, got array"),
         (lambda: linear.identify(np.eye(3)), r"weights must be .*T of 4 or more, got shape \(3, 3"),
         (lambda: linear.identify(np.ones((4, 5))), r"weights must be .*got shape \(4, 5\)"),

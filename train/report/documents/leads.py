@@ -15,7 +15,6 @@ from train.report.documents.results import Study
 from train.report.statistics import LEVEL, Difference, SignFlips, holm
 from train.runs.store import Run
 
-
 # Of a run's last epoch, and how its lead is named.
 _LOSSES = {
     "train_loss": "",  # mean over the epoch's steps: the one that was planned
