@@ -90,6 +90,12 @@ def test_accuracy_on_cifar10(arm, rate):
     assert shows(paragraph(TEXT, "On CIFAR-10, with"), _points_ahead(CIFAR, arm, rate), 2)
 
 
+@pytest.mark.parametrize("rate", [0.1, 1.6])
+def test_a_larger_correction_on_cifar10(rate):
+    ours, theirs = _losses("cifar10/correction", "c4", rate), _losses(CIFAR, "rsgdm", rate)
+    assert shows(paragraph(TEXT, "weight c = 4 gains nothing"), np.log(theirs / ours).mean(), 3)
+
+
 @pytest.mark.parametrize("arm", ["rsgdm", "nesterov"])
 def test_accuracy_at_best_rates_on_cifar10(arm):
     ahead = _points_ahead("cifar10/best", arm)
