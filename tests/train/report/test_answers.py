@@ -48,7 +48,9 @@ LEADS = {
     "At β = 0.5 there is no lead": [(DECAY, "r50", "s50", rate) for rate in (0.4, 1.6)],
     "At α = 0.1 c = 4 leads": [(RATES, "c4", "rsgdm", 0.1)],
     "of loss at the end": [(RATES, "nesterov", "rsgdm", 0.1)],
-    "Each at its own best rate**, chosen": [(BEST, arm, "sgdm", None) for arm in ("rsgdm", "nesterov")],
+    "Each at its own best rate**, chosen": [
+        (BEST, arm, "sgdm", None) for arm in ("rsgdm", "nesterov")
+    ],
     "future work, is ahead of": [
         ("digits/adam", "rsadam", other, None) for other in ("adam", "nadam")
     ],
