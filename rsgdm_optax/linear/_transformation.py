@@ -51,7 +51,10 @@ def scale_by_weights(
         def rule(g: jax.Array, s: jax.Array) -> tuple[jax.Array, jax.Array]:
             new = average(s, scaled(share, g), pole)
             if first is not None:
-                new = jnp.where(count == 0, scaled(first[1], g), new)
+                # s is 0 in the first step. Where nothing of g₁ stays, it stays itself: zeros of
+                # their own would cost the donated buffer a copy.
+                stays = isinstance(first[1], float) and first[1] == 0
+                new = jnp.where(count == 0, s if stays else times(first[1], g), new)
             rest = times(1 / pole, new) if reads_new else s
             return scaled(own, g) + rest, new
 
