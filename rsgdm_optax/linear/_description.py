@@ -241,7 +241,7 @@ class LinearMomentum:
 
         Returns:
           An ``optax.GradientTransformationExtraArgs`` with the state `LinearMomentumState` and
-          the learning rate's; shapes, dtypes and shardings are as `rsgdm_optax.scale_by_rsgdm`
+          the learning rate's; its updates are negated, as those of ``optax.sgd``; shapes, dtypes and shardings are as `rsgdm_optax.scale_by_rsgdm`
           says.
 
         Raises:
