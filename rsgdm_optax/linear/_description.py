@@ -241,8 +241,8 @@ class LinearMomentum:
 
         Returns:
           An ``optax.GradientTransformationExtraArgs`` with the state `LinearMomentumState` and
-          the learning rate's; its updates are negated, as those of ``optax.sgd``; shapes, dtypes and shardings are as `rsgdm_optax.scale_by_rsgdm`
-          says.
+          the learning rate's. Its updates are negated, as those of ``optax.sgd``. Shapes, dtypes
+          and shardings are as `rsgdm_optax.scale_by_rsgdm` says.
 
         Raises:
           ValueError: as `rsgdm_optax.rsgdm`.

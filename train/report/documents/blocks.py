@@ -144,8 +144,8 @@ def answers(results: Results, gallery: Gallery) -> str:
     }
     captions = {
         "scores": "Training loss and test accuracy against the learning rate",
-        "leads": "Leads over sgdm of c = 0.9 (rsgdm), 2 and 4: measured, with intervals by Holm's method "
-        "within each curve, from −1.2 on; and in theory",
+        "leads": "Leads over sgdm of c = 0.9 (rsgdm), 2 and 4: measured, with intervals by Holm's "
+        "method within each curve, from −1.2 on; and in theory",
     }
     pictures = [gallery.show(name, captions[name], draw) for name, draw in shown.items()]
     return "\n\n".join([predictions.verdicts(results), *pictures])
