@@ -15,7 +15,7 @@ import jax
 import numpy as np
 
 from train.models.cpu_convolution import choose
-from train.report.tables import markdown_table
+from train.report.cells import markdown_table
 from train.runs.environment import environment
 
 K = TypeVar("K", bound=Hashable)

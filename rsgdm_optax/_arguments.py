@@ -36,7 +36,7 @@ def unfit(name: str, allowed: str, value: object) -> ValueError:
     """The error that an argument has none of the allowed values, with a remedy if there is one."""
     remedy = ""
     if callable(value):
-        remedy = " A schedule of it goes through optax.inject_hyperparams."
+        remedy = " For an optimizer, optax.inject_hyperparams takes a schedule of it."
     elif is_jax_scalar(value) and isinstance(value, jax.core.Tracer):
         remedy = " A traced value is not known: call this outside of jax.jit and jax.grad."
     return ValueError(f"{name} must be {allowed}, got {shown(value)}.{remedy}")

@@ -212,8 +212,9 @@ def rsadam(
       weight_decay: λ, a finite number or a schedule of the step count; None is 0. It is
         multiplied by the learning rate, as in ``optax.adamw``, whose default is 0.0001.
       mask: a tree of booleans, the parameters' or a prefix of it, or a function from the
-        parameters to one: True where weights decay. None is everywhere. Under
-        ``optax.inject_hyperparams`` a function is to be named in its ``static_args``.
+        parameters to one: True where weights decay. None is everywhere. One boolean alone is
+        refused: it is what ``optax.inject_hyperparams`` makes of a function, unless ``mask`` is
+        named in its ``static_args``.
 
     Returns:
       An ``optax.GradientTransformationExtraArgs``, a chain of `scale_by_rsadam`, what

@@ -75,10 +75,10 @@ def impulse_response(
       docs/linear-momentum.md has the table of what it says of optax's transformations.
     """
     check_steps(steps)
-    if not isinstance(transformation, optax.GradientTransformation):
+    if not all(callable(getattr(transformation, name, None)) for name in ("init", "update")):
         raise ValueError(
-            "transformation must be an optax.GradientTransformation, as the method "
-            f"`transformation` of a LinearMomentum makes one, got {shown(transformation)}."
+            "transformation must have init and update, as what the method `transformation` of a "
+            f"LinearMomentum makes, got {shown(transformation)}."
         )
     x = np.random.default_rng(0).standard_normal(steps) if at is None else read_reals("at", at)
     if x.ndim == 0 or len(x) != steps:
@@ -168,7 +168,9 @@ def identify(weights: npt.ArrayLike | ImpulseResponse) -> Identified:
     References:
       docs/linear-momentum.md.
     """
-    w = read_reals("weights", getattr(weights, "weights", weights))
+    if isinstance(weights, ImpulseResponse):
+        weights = weights.weights
+    w = read_reals("weights", weights)
     if w.ndim != 2 or w.shape[0] != w.shape[1] or len(w) < 4:
         raise ValueError(
             f"weights must be of shape (T, T) with T of 4 or more, got shape {w.shape}."

@@ -212,9 +212,9 @@ def test_numbers_at_the_ends_of_float64():
 
 def test_a_schedule_or_a_traced_value_is_told_the_way():
     schedule = optax.linear_schedule(0.5, 0.9, 4)
-    with pytest.raises(ValueError, match=r"A schedule of it goes through optax.inject_hyper"):
+    with pytest.raises(ValueError, match=r" For an optimizer, optax.inject_hyperparams takes a sc"):
         rsgdm(0.1, decay=schedule)
-    with pytest.raises(ValueError, match=r"correction must be .* goes through optax.inject_hyperp"):
+    with pytest.raises(ValueError, match=r"correction must be .* optax.inject_hyperparams takes a"):
         rsgdm(0.1, correction=schedule)
     outside = r"A traced value is not known: call this outside of jax.jit and jax.grad\."
     with pytest.raises(ValueError, match=outside):

@@ -31,6 +31,11 @@ def test_weights_of_every_method_come_back(name, x64):
     assert found.nonlinearity < 1e-14
 
 
+def test_whatever_has_init_and_update_is_probed():
+    accumulated = optax.MultiSteps(optax.sgd(1.0), every_k_schedule=1)  # no GradientTransformation
+    np.testing.assert_allclose(linear.impulse_response(accumulated, 3).weights, -np.eye(3))
+
+
 def test_a_whole_response_is_identified():
     found = linear.impulse_response(linear.qhm(0.75, 0.5).transformation(), 6)
     assert linear.identify(found) == linear.identify(found.weights)
@@ -198,7 +203,7 @@ def test_what_is_not_of_the_family_says_so(x64):
         (lambda: linear.identify([[1.0], 1.0]), "^weights must be an array, its rows of one"),
         (
             lambda: linear.impulse_response(linear.rsgdm(0.9), 3),
-            "^transformation must be an optax.Gr.*, as .*`transformation` of .*got Linear",
+            "^transformation must have init and update, .*`transformation` of .*got Linear",
         ),
         (lambda: linear.impulse_response(optax.sgd, 3), "^transformation must .*got <function sgd"),
         (lambda: linear.identify(np.full((4, 4), np.nan)), "^weights must be finite, got array"),

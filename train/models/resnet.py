@@ -13,8 +13,6 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-BATCH_NORM_MOMENTUM = 0.9  # as Flax has it; PyTorch calls it 0.1
-
 
 class OneValueError(ValueError):
     """A channel that has one value in the whole batch has no variance to train with."""
@@ -28,8 +26,8 @@ class BatchNorm(nnx.BatchNorm):
     """
 
     def __init__(self, channels: int, *, rngs: nnx.Rngs):
-        # The two-pass variance does not cancel.
-        super().__init__(channels, momentum=BATCH_NORM_MOMENTUM, use_fast_variance=False, rngs=rngs)
+        # PyTorch calls its momentum 0.1. The two-pass variance does not cancel.
+        super().__init__(channels, momentum=0.9, use_fast_variance=False, rngs=rngs)
 
     def __call__(self, x: jax.Array) -> jax.Array:  # type: ignore[override]
         before = self.var[...]

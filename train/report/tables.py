@@ -4,6 +4,7 @@ import dataclasses
 import math
 from collections.abc import Sequence
 
+from train.report.cells import difference_text, markdown_table, p_text, pairing_text, spread_text
 from train.report.paper import PaperTable
 from train.report.rates import RESAMPLES, BestRate, best_rates
 from train.report.scores import (
@@ -13,9 +14,8 @@ from train.report.scores import (
     comparisons,
     count_text,
     no_common_rate,
-    number,
 )
-from train.report.statistics import Difference, Spread, least_pairs
+from train.report.statistics import Spread, least_pairs
 from train.report.verdict import Comparison, Pairs, compare, confidence
 
 COMPARISONS_HEADER = [
@@ -81,7 +81,7 @@ class StudyTable:
         for row in self.rows:
             rate = [] if self._no_rates else ["" if row.rate is None else f"{row.rate:.6g}"]
             seeds = f"{row.n}" + (f" + {row.diverged} diverged" if row.diverged else "")
-            figures = [_spread(row.spreads[each.name], each) for each in self.measures]
+            figures = [spread_text(row.spreads[each.name], each) for each in self.measures]
             lines.append([row.arm, *rate, seeds, *figures])
             if self.paper and row.arm in self.paper.rows:
                 theirs = self.paper.rows[row.arm]
@@ -107,7 +107,7 @@ class StudyTable:
                     *(p_text(each.p), p_text(each.adjusted)),
                     "" if each.margin is None else p_text(each.equivalence_adjusted),
                     detectable,
-                    _pairing(each),
+                    pairing_text(each.pairing),
                 ]
             )
             papers = self.paper.rows.keys() if self.paper else set()
@@ -261,43 +261,3 @@ def _row(scores: Scores, arm: str, rate: float | None) -> Row:
         for each in scores.measures
     }
     return Row(arm, rate, len(runs) - diverged, diverged, spreads)
-
-
-def _spread(spread: Spread, measure: Measure) -> str:
-    if spread.mean is None:
-        return "none"
-    text = measure.number(spread.mean)
-    return text if spread.std is None else f"{text} ± {measure.number(spread.std)}"
-
-
-def difference_text(difference: Difference, scale: float, digits: int) -> str:
-    """Mean and interval, times the scale."""
-    if difference.mean is None:
-        return "no pair"
-    text = number(scale * difference.mean, digits, "+")
-    if difference.low is None or difference.high is None:
-        pairs = count_text(difference.n, "pair")
-        return f"{text} ({pairs} cannot show anything at {confidence(difference.level)})"
-    low, high = (number(scale * end, digits, "+") for end in (difference.low, difference.high))
-    return f"{text} [{low}, {high}]"
-
-
-def p_text(p: float | None) -> str:
-    """A p value as it is shown."""
-    if p is None:
-        return "none"
-    return "<0.0001" if p < 0.0001 else f"{p:.4f}"
-
-
-def _pairing(each: Comparison) -> str:
-    if each.pairing.correlation is None:
-        return "none"
-    gain = "" if each.pairing.gain is None else f", ×{each.pairing.gain:.2g}"
-    return f"r {each.pairing.correlation:.2f}{gain}"
-
-
-def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table in Markdown, without a line end."""
-    escaped = [[cell.replace("|", "\\|") for cell in line] for line in (header, *rows)]
-    lines = [escaped[0], ["---"] * len(header), *escaped[1:]]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from train.common.errors import InputError
-from train.report.merge import merge
+from train.report.merge import Merged, merge
 from train.report.rates import best_rates
 from train.report.scores import count_text
 from train.report.studies import study_scores
@@ -25,6 +25,10 @@ def rates_from(path: Path, config: Config) -> dict[str, tuple[float, ...]]:
       data or another network, or lacks an arm.
     """
     (tuning,) = merge([path])
+    return _best(tuning, path, config)
+
+
+def _best(tuning: Merged, path: Path, config: Config) -> dict[str, tuple[float, ...]]:
     if tuning.unfinished:
         raise InputError(
             f"rates_from: {path} is not finished, {count_text(tuning.unfinished, 'run')} left; the "
@@ -74,12 +78,11 @@ def check_source(config: Config, run: RunConfig) -> None:
     source = config.study.rates_from
     if source is None:
         return
-    theirs = merge([Path(source)])[0].runs[0].config
-    if theirs.data != run.data:
-        raise InputError(
-            f"rates_from: {source} has data {theirs.data:.16}, this study {run.data:.16}"
-        )
-    for arm, best in rates_from(Path(source), config).items():
+    (tuning,) = merge([Path(source)])
+    data = tuning.runs[0].config.data
+    if data != run.data:
+        raise InputError(f"rates_from: {source} has data {data:.16}, this study {run.data:.16}")
+    for arm, best in _best(tuning, Path(source), config).items():
         if config.study.rates(arm) != best:
             raise InputError(
                 f"learning_rate of {arm}: {config.study.rates(arm)} is not what rates_from, "

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 
+from train.report.cells import difference_text, markdown_table
 from train.report.documents import experiments, figures, lead_figures, predictions
 from train.report.documents.figures import Gallery
 from train.report.documents.last_epochs import CONTROL, last_epochs
@@ -11,7 +12,7 @@ from train.report.documents.unplanned import unplanned
 from train.report.figures import draw_rates
 from train.report.statistics import BASELINE, Difference, paired_differences
 from train.report.studies import curves, study_scores
-from train.report.tables import RATES_HEADER, difference_text, markdown_table
+from train.report.tables import RATES_HEADER
 from train.report.verdict import PRIMARY, Comparison, Pairs
 from train.runs.measurements import BIAS_VARIANCE, NESTEROV_DISTANCE, SHARPNESS
 

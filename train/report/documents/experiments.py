@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from train.report.cells import markdown_table
 from train.report.documents import figures
 from train.report.documents.figures import Gallery
 from train.report.documents.results import measured_on
 from train.report.studies import title_of
-from train.report.tables import markdown_table
 from train.runs.measurements import Numbers
 from train.runs.settings import RunConfig
 

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from train.report.cells import difference_text, markdown_table
 from train.report.documents.results import Study
 from train.report.statistics import Difference
-from train.report.tables import difference_text, markdown_table
 from train.report.verdict import PRIMARY
 
 CONTROL = "nesterov"

@@ -4,9 +4,9 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from train.report.cells import difference_text, markdown_table, p_text
 from train.report.documents.leads import Cell, DataSet, Tested, family
 from train.report.documents.results import Results
-from train.report.tables import difference_text, markdown_table, p_text
 
 
 class Plan(NamedTuple):

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
+from train.report.cells import difference_text, markdown_table, p_text
 from train.report.documents.leads import Cell, DataSet, Pairs, family
 from train.report.documents.predictions import data_sets
 from train.report.documents.results import Results
-from train.report.tables import difference_text, markdown_table, p_text
 
 _HEADER = ["data", "", "pairs", "mean [95 % interval]", "p"]
 
