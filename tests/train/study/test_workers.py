@@ -63,6 +63,17 @@ def test_each_worker_has_its_share(reference):
     assert (reference / "report" / "table.md").exists()
 
 
+@pytest.mark.slow
+def test_runs_begin_seed_by_seed(reference):
+    """So that pairs are complete early."""
+    started = {0: [], 1: []}
+    for path in reference.glob("*-seed*"):
+        (start,) = json.loads((path / "environment.json").read_text())
+        started[int(path.name[-1])].append(start["started"])
+    assert [len(times) for times in started.values()] == [2, 2]
+    assert max(started[0]) <= min(started[1])
+
+
 def _kill_a_worker(study: Path) -> str:
     """Kills one that has an epoch of its run behind it; returns the run's name."""
     while True:
