@@ -10,16 +10,20 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
+import distributed
 import pytest
 
 from tests.train import outcomes
 from tests.train.commands import LIMIT, ROOT, finished, run, started, status
+from tests.train.made_up import write_run
 from train import cifar
 from train.common.errors import InputError
+from train.common.progress import Display
+from train.runs.folders import contents
 from train.study.cli import parse
 from train.study.presets import PRESETS
 from train.study.validation import check
-from train.study.workers import count_of
+from train.study.workers import Task, count_of, train_on_workers
 
 SMALL = (
     *("--preset", "demo", "--train-examples", "256", "--epochs", "4", "--halve-every", "2"),
@@ -63,15 +67,26 @@ def test_each_worker_has_its_share(reference):
     assert (reference / "report" / "table.md").exists()
 
 
-@pytest.mark.slow
-def test_runs_begin_seed_by_seed(reference):
-    """So that pairs are complete early."""
-    started = {0: [], 1: []}
-    for path in reference.glob("*-seed*"):
-        (start,) = json.loads((path / "environment.json").read_text())
-        started[int(path.name[-1])].append(start["started"])
-    assert [len(times) for times in started.values()] == [2, 2]
-    assert max(started[0]) <= min(started[1])
+def _note_the_seed(_config, run, folder):
+    with (folder.path.parent / ".order").open("a") as file:
+        file.write(f"{run.seed} ")
+
+
+def test_runs_begin_seed_by_seed(tmp_path):
+    """So that pairs are complete early. The first are taken as they come."""
+    for seed in range(12):
+        write_run(tmp_path, "sgdm", seed, 0.5)
+    found = sorted(contents(tmp_path).runs, key=lambda each: each[1].seed)
+    todo = [Task(run, folder) for folder, run in found]
+    options = {"processes": False, "n_workers": 1, "threads_per_worker": 1}
+    with (
+        distributed.Client(**options, dashboard_address=None) as client,
+        Display(len(todo), quiet=True) as display,
+    ):
+        train_on_workers(client, PRESETS["demo"], todo, _note_the_seed, display)
+    order = [int(seed) for seed in (tmp_path / ".order").read_text().split()]
+    assert sorted(order) == list(range(12))
+    assert order[3:] == sorted(order[3:])
 
 
 def _kill_a_worker(study: Path) -> str:
