@@ -108,6 +108,8 @@ def workers(config: Config, runs: int) -> "Iterator[distributed.Client]":
         return
     assert config.execution.workers is not None  # noqa: S101  # for the type checker
     count = count_of(config.execution.workers, runs)
+    # Ended at once, this process leaves semaphores. Python's tracker removes them, and would say so.
+    os.environ.setdefault("PYTHONWARNINGS", "ignore:resource_tracker")
     scratch = Path(tempfile.mkdtemp(prefix="rsgdm-workers-"))
     with signals.cleaned_up(lambda: shutil.rmtree(scratch, ignore_errors=True)):
         environment = {
@@ -133,7 +135,9 @@ def workers(config: Config, runs: int) -> "Iterator[distributed.Client]":
                 try:
                     yield client
                 except BaseException:
-                    # The cluster would wait for their runs.
+                    # The cluster would wait for their runs, and start others in their place.
+                    for nanny in cluster.workers.values():
+                        nanny.close_gracefully()
                     for worker in multiprocessing.active_children():
                         worker.kill()
                     raise
@@ -152,7 +156,10 @@ def dask_setup(worker: Any) -> None:
     """
     count = int(os.environ.get(_WORKERS, "0"))
     if count:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all; the parent acts
+        # A terminal or a job scheduler sends them to all. The parent acts: if the workers ended by
+        # themselves, it would start others while it ends.
+        for number in signals.STATUS:
+            signal.signal(number, signal.SIG_IGN)
         gpus = _gpus()
         if gpus:
             os.environ["CUDA_VISIBLE_DEVICES"] = gpus[worker.name % len(gpus)]

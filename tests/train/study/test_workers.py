@@ -128,15 +128,22 @@ def _wait_for_the_end(processes: Iterable[int]) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_signals_stop_all_workers_and_the_same_command_goes_on(number, code, reference, tmp_path):
+@pytest.mark.parametrize(
+    ("number", "code", "times"),
+    [(signal.SIGINT, 130, 1), (signal.SIGTERM, 143, 1), (signal.SIGTERM, 143, 2)],
+)
+def test_signals_stop_all_workers_and_the_same_command_goes_on(
+    number, code, times, reference, tmp_path
+):
     study = tmp_path / "study"
     words = _program("--workers", "2", "--output", study)
     with started(*words) as process:
         while not list(study.glob("*-seed*/checkpoints/epoch-1")):
             time.sleep(0.05)
         began = time.monotonic()
-        os.killpg(process.pid, number)  # as a terminal does
+        for _ in range(times):
+            os.killpg(process.pid, number)  # as a terminal does
+            time.sleep(0.05)
         (stopped,) = finished(process)
         seconds = time.monotonic() - began
         _wait_for_the_end(_workers(study).values())
