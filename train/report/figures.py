@@ -9,12 +9,10 @@ import numpy as np
 from train.common.files import write_bytes
 from train.report.drawing import GREY, Axes, Figure, drawing, plain, render, styles, ticker
 from train.report.scores import Scores
+from train.report.studies import Curves
 from train.report.tables import StudyTable
 
 _EPOCHS_TO_ENLARGE = 9
-
-# arm → one row of values a seed, one column an epoch
-Curves = Mapping[str, Sequence[Sequence[float | None]]]
 
 
 def curve_figures(curves: Mapping[str, Curves], evaluation: str) -> dict[str, Figure]:

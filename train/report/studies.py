@@ -4,7 +4,6 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from train.report.figures import Curves
 from train.report.merge import Merged
 from train.report.paper import PAPER
 from train.report.rates import BestRate
@@ -12,6 +11,9 @@ from train.report.scores import Arms, Measure, Score, Scores, count_text
 from train.report.tables import StudyTable, tabulate_scores
 from train.runs.settings import RunConfig
 from train.runs.store import Run
+
+# arm → one row of values a seed, one column an epoch
+Curves = Mapping[str, Sequence[Sequence[float | None]]]
 
 
 def _accuracy(name: str, *, is_compared: bool = True) -> Measure:

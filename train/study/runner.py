@@ -5,7 +5,7 @@ import functools
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 
@@ -18,7 +18,6 @@ from train.engine.epochs import Trainer
 from train.engine.optimizers import known_faults
 from train.engine.recipe import Recipe, check_arms, check_batch_norm
 from train.models import cpu_convolution
-from train.report.report import Report, build_report
 from train.runs.environment import environment
 from train.runs.folders import check_same_study, contents, places
 from train.runs.lock import locked
@@ -30,6 +29,9 @@ from train.study.rates_from import check_source
 from train.study.training import AfterEpoch, train_run
 from train.study.validation import check
 from train.study.workers import Task, train_on_workers, workers
+
+if TYPE_CHECKING:
+    from train.report.report import Report
 
 DAY = 86_400.0  # seconds
 _OWN = (
@@ -47,7 +49,7 @@ def run_study(
     devices: Devices | None = None,
     *,
     after_epoch: AfterEpoch | None = None,
-) -> Report:
+) -> "Report":
     """Does what `python train/cifar.py` does: trains what is not done yet, then reports.
 
     With workers JAX has the CPU alone in this process from then on: the GPUs are theirs.
@@ -75,7 +77,10 @@ def run_study(
         return _run_study(config, devices or backend.devices(), after_epoch or _nothing)
 
 
-def _run_study(config: Config, devices: Devices, after_epoch: AfterEpoch) -> Report:
+def _run_study(config: Config, devices: Devices, after_epoch: AfterEpoch) -> "Report":
+    # Here, for workers import this file too, and draw nothing. Not later, for it may fail.
+    from train.report.report import build_report
+
     dataset = check_study(config, devices)
     study, epochs = Path(config.execution.output), config.run.epochs
     runs = config.runs(dataset.fingerprint)

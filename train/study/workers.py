@@ -108,7 +108,7 @@ def workers(config: Config, runs: int) -> "Iterator[distributed.Client]":
         return
     assert config.execution.workers is not None  # noqa: S101  # for the type checker
     count = count_of(config.execution.workers, runs)
-    # Ended at once, this process leaves semaphores. Python's tracker removes them, and would say so.
+    # Ended at once, this process leaves semaphores: Python's tracker removes them, and says so.
     os.environ.setdefault("PYTHONWARNINGS", "ignore:resource_tracker")
     scratch = Path(tempfile.mkdtemp(prefix="rsgdm-workers-"))
     with signals.cleaned_up(lambda: shutil.rmtree(scratch, ignore_errors=True)):
