@@ -96,6 +96,7 @@ bench: $(VENV)/installed-train
 	$(RUN) benchmarks/update.py $(QUICK)
 	$(RUN) benchmarks/train_step.py $(QUICK)
 	$(RUN) benchmarks/layers.py $(QUICK)
+	$(RUN) benchmarks/huge_pages.py $(QUICK)
 	$(RUN) benchmarks/epoch.py $(QUICK)
 	$(RUN) benchmarks/checkpoint.py $(QUICK)
 	$(RUN) benchmarks/import_time.py $(QUICK)

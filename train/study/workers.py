@@ -31,6 +31,9 @@ from train.study.training import tell_divergence
 if TYPE_CHECKING:
     import distributed
 
+# A step's buffers are taken from the system and given back each time: in few pages that is quick.
+# Only before a process starts can this be said. Measured in docs/performance.md.
+HUGE_PAGES = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
 _POLL = 0.2  # seconds
 _TO_CONNECT = 30  # seconds
 _WORKERS = "RSGDM_WORKERS"  # of this machine, among whom its cores are shared
@@ -118,7 +121,7 @@ def workers(config: Config, runs: int) -> "Iterator[distributed.Client]":
             "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.1",
             "DASK_LOGGING__DISTRIBUTED": "critical",
             _WORKERS: str(count),
-        }
+        } | HUGE_PAGES
         given = {name: os.environ[name] for name in environment if name in os.environ}
         with dask.config.set({"distributed.nanny.pre-spawn-environ": environment | given}):
             cluster = distributed.LocalCluster(

@@ -23,7 +23,7 @@ from train.runs.folders import contents
 from train.study.cli import parse
 from train.study.presets import PRESETS
 from train.study.validation import check
-from train.study.workers import Task, count_of, train_on_workers
+from train.study.workers import HUGE_PAGES, Task, count_of, train_on_workers, workers
 
 SMALL = (
     *("--preset", "demo", "--train-examples", "256", "--epochs", "4", "--halve-every", "2"),
@@ -153,6 +153,16 @@ def test_signals_stop_all_workers_and_the_same_command_goes_on(
     done = run(*words)
     assert done.returncode == 0, done.stderr
     outcomes.assert_same(study, reference)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("own", [None, "glibc.malloc.check=1"])
+def test_workers_have_huge_pages_unless_the_user_says_otherwise(own, monkeypatch):
+    if own is not None:
+        monkeypatch.setenv("GLIBC_TUNABLES", own)
+    with workers(PRESETS["demo"].replace(workers=1), runs=1) as client:
+        (found,) = client.run(lambda: os.environ["GLIBC_TUNABLES"]).values()
+    assert found == (own or HUGE_PAGES["GLIBC_TUNABLES"])
 
 
 @pytest.mark.slow
