@@ -101,7 +101,7 @@ def train(
             patch.setitem(jax_settings.NUMBERS, "jax_enable_x64", value=True)
             _in_float64(patch)
         if not report:  # its figures take longer than the training
-            patch.setattr(study, "build_report", lambda *_, **__: None)
+            patch.setattr("train.report.report.build_report", lambda *_, **__: None)
         if mutant is not None:
             MUTANTS[mutant](patch)
         options: dict[str, Any] = {}

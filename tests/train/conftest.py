@@ -91,7 +91,7 @@ def quick_studies():
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(MODELS, "resnet8", SMALLEST)
         patch.setattr(runner, "Trainer", trainer)
-        patch.setattr(runner, "build_report", lambda *_, **__: None)
+        patch.setattr("train.report.report.build_report", lambda *_, **__: None)
         yield
 
 

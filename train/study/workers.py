@@ -123,7 +123,13 @@ def workers(config: Config, runs: int) -> "Iterator[distributed.Client]":
             _WORKERS: str(count),
         } | HUGE_PAGES
         given = {name: os.environ[name] for name in environment if name in os.environ}
-        with dask.config.set({"distributed.nanny.pre-spawn-environ": environment | given}):
+        settings = {
+            "distributed.nanny.pre-spawn-environ": environment | given,
+            # A worker's end is seen without. It may be silent: in a compilation, or as its machine
+            # sleeps.
+            "distributed.scheduler.worker-ttl": None,
+        }
+        with dask.config.set(settings):
             cluster = distributed.LocalCluster(
                 n_workers=count,
                 threads_per_worker=1,

@@ -31,13 +31,12 @@ from train.engine.steps import (
 )
 from train.models.cpu_convolution import VARIABLE
 from train.models.resnet import MODELS
-from train.study import runner as train_study
 
 
 @pytest.fixture(autouse=True)
 def no_report(monkeypatch):
     """Its figures take longer than the training."""
-    monkeypatch.setattr(train_study, "build_report", lambda *_, **__: None)
+    monkeypatch.setattr("train.report.report.build_report", lambda *_, **__: None)
 
 
 @pytest.mark.slow

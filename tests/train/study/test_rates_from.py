@@ -10,7 +10,6 @@ from tests.train.made_up import write_run
 from train.common.errors import InputError
 from train.report.pack import pack
 from train.runs.settings import RunConfig
-from train.study import runner
 from train.study.cli import parse
 from train.study.rates_from import check_source, rates_from
 
@@ -102,7 +101,8 @@ def test_runs_say_where_their_rates_come_from(quick_studies, tmp_path, monkeypat
     tuning = tmp_path / "tuning"
     run_study(one.replace(output=str(tuning), learning_rate=(0.25, 0.5), validation_examples=50))
     asked = {}
-    monkeypatch.setattr(runner, "build_report", lambda _, **options: asked.update(options))
+    ask = "train.report.report.build_report"
+    monkeypatch.setattr(ask, lambda _, **options: asked.update(options))
     rates = rates_from(tuning, one)
     both = one.replace(learning_rate=rates, rates_from=str(tuning), baseline="sgdm")
     run_study(both)

@@ -157,11 +157,12 @@ def test_signals_stop_all_workers_and_the_same_command_goes_on(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("own", [None, "glibc.malloc.check=1"])
-def test_workers_have_huge_pages_unless_the_user_says_otherwise(own, monkeypatch):
+def test_workers_may_be_silent_and_have_huge_pages_unless_told_otherwise(own, monkeypatch):
     if own is not None:
         monkeypatch.setenv("GLIBC_TUNABLES", own)
     with workers(PRESETS["demo"].replace(workers=1), runs=1) as client:
         (found,) = client.run(lambda: os.environ["GLIBC_TUNABLES"]).values()
+        assert client.cluster.scheduler.worker_ttl is None
     assert found == (own or HUGE_PAGES["GLIBC_TUNABLES"])
 
 
