@@ -92,6 +92,12 @@ def test_accuracy_on_cifar10(arm, rate):
     assert shows(paragraph(TEXT, "On CIFAR-10, with"), _points_ahead(CIFAR, arm, rate), 2)
 
 
+@pytest.mark.parametrize("arm", ["s80", "s87"])
+def test_other_decays_on_cifar10(arm):
+    ours, theirs = _losses(CIFAR, "rsgdm", 1.6), _losses("cifar10/other", arm)
+    assert shows(paragraph(TEXT, "smaller β does not replace"), np.log(theirs / ours).mean(), 3)
+
+
 @pytest.mark.parametrize("rate", [0.1, 1.6])
 def test_a_larger_correction_on_cifar10(rate):
     ours, theirs = _losses("cifar10/correction", "c4", rate), _losses(CIFAR, "rsgdm", rate)
