@@ -5,6 +5,7 @@ from typing import Any
 
 import chex
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 
@@ -139,3 +140,14 @@ def assert_close(actual: Any, wanted: Any, atol: float = TOLERANCE) -> None:
     chex.assert_trees_all_close(
         jax.tree.map(lambda x: np.asarray(x, np.float64), actual), wanted, rtol=0, atol=atol
     )
+
+
+def updates_of(transformation, gradients):
+    """A transformation's updates for gradients one after the other, stacked."""
+
+    def step(state, g):
+        return transformation.update(g, state)[::-1]
+
+    gradients = jnp.asarray(gradients)
+    loop = jax.jit(lambda g: jax.lax.scan(step, transformation.init(g[0]), g)[1])
+    return np.asarray(loop(gradients))

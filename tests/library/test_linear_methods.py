@@ -2,7 +2,6 @@
 
 import functools
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -10,8 +9,8 @@ import pytest
 
 import rsgdm_optax
 from rsgdm_optax import linear
-from rsgdm_optax.linear import LinearMomentum
 from tests.library import reference
+from tests.library.optimizers import updates_of
 
 STEPS = 14
 
@@ -166,17 +165,8 @@ def test_transformation_takes_the_recursions_steps(name, x64):
     method, recursion = METHODS[name]
     gradients = np.random.default_rng(0).standard_normal((60, 3))
     wanted = -0.3 * np.stack(list(recursion(list(gradients))))
-    updates = _updates(method.transformation(0.3), gradients)
+    updates = updates_of(method.transformation(0.3), gradients)
     np.testing.assert_allclose(updates, wanted, rtol=0, atol=1e-14 * np.abs(wanted).max())
-
-
-def _updates(transformation, gradients):
-    def step(state, g):
-        return transformation.update(g, state)[::-1]
-
-    gradients = jnp.asarray(gradients)
-    loop = jax.jit(lambda g: jax.lax.scan(step, transformation.init(g[0]), g)[1])
-    return np.asarray(loop(gradients))
 
 
 # Public implementations, each as it stands, beside the method that it is.
@@ -214,14 +204,14 @@ PUBLIC = {
 @pytest.mark.parametrize("name", PUBLIC)
 def test_public_implementations(name, x64):
     transformation, method = PUBLIC[name]
-    updates = _updates(transformation, np.eye(STEPS))
+    updates = updates_of(transformation, np.eye(STEPS))
     np.testing.assert_allclose(updates, _weights(method), rtol=0, atol=2e-14)
 
 
 def test_adans_numerator_in_optax(x64):
     # A large eps makes the denominator a constant. With b1 = b2 debiasing divides both parts alike.
     # The weight of optax 0.2.8 is 1 − b2; the paper's is b2.
-    updates = 1e12 * _updates(optax.scale_by_adan(0.9, 0.9, 0.5, eps=1e12), np.eye(STEPS))
+    updates = 1e12 * updates_of(optax.scale_by_adan(0.9, 0.9, 0.5, eps=1e12), np.eye(STEPS))
     updates *= (1 - 0.9 ** np.arange(1, STEPS + 1))[:, None]
     off = [np.abs(updates - _weights(linear.adan(0.9, weight))).max() for weight in (1 - 0.9, 0.9)]
     assert min(off) < 1e-10
@@ -231,15 +221,15 @@ def test_adans_numerator_in_optax(x64):
 def test_lions_interpolation_in_optax(x64):
     # The sign of the update is that of ours, on gradients that flip often.
     gradients = np.random.default_rng(0).standard_normal((60, 100))
-    updates = _updates(optax.scale_by_lion(0.9, 0.99), gradients)
-    ours = _updates(linear.lion(0.9, 0.99).transformation(-1.0), gradients)
+    updates = updates_of(optax.scale_by_lion(0.9, 0.99), gradients)
+    ours = updates_of(linear.lion(0.9, 0.99).transformation(-1.0), gradients)
     np.testing.assert_array_equal(updates, np.sign(ours))
     # And the average behind it, from the state.
     transformation = optax.scale_by_lion(0.9, 0.99)
     state = transformation.init(jnp.zeros(100))
     for g in gradients:
         _, state = transformation.update(jnp.asarray(g), state)
-    averages = _updates(linear.sgdm(0.99).transformation(-1.0), gradients)
+    averages = updates_of(linear.sgdm(0.99).transformation(-1.0), gradients)
     np.testing.assert_allclose(state.mu, averages[-1], rtol=0, atol=1e-15)
 
 
@@ -255,8 +245,8 @@ def test_muons_first_stage_in_optax(x64):
         eps=0.0,
         weight_dimension_numbers=optax.contrib.MuonDimensionNumbers(),  # optax 0.2.6 needs it
     )
-    updates = _updates(muon, gradients)
-    ours = _updates(linear.nesterov(beta).transformation(-1.0), gradients)
+    updates = updates_of(muon, gradients)
+    ours = updates_of(linear.nesterov(beta).transformation(-1.0), gradients)
 
     def unit(x):
         return x / np.linalg.norm(x, axis=(1, 2), keepdims=True)
@@ -311,155 +301,3 @@ def test_every_constructor_is_tested():
         *("impulse_response", "stationary_variance"),
     }
     assert {name.split(",")[0].split(" ")[0] for name in METHODS} == made - functions
-
-
-@pytest.mark.slow
-def test_traced_hyperparameters():
-    gradients = jnp.asarray(np.random.default_rng(0).standard_normal((20, 3)), jnp.float32)
-    makers = {
-        "sgdm": linear.sgdm,
-        "nesterov": linear.nesterov,
-        "rsgdm": lambda x: linear.rsgdm(x, 2 * x),
-        "qhm": lambda x: linear.qhm(x, x / 2),
-        "heavy_ball": lambda x: linear.heavy_ball(x, nesterov=True),
-        "dampened": lambda x: linear.heavy_ball(0.9, x),
-        "pid": lambda x: linear.pid(0.9, x, 2 * x),
-        "pid_paper": lambda x: linear.pid_paper(0.9, x),
-        "mars": lambda x: linear.mars(x, x),
-        "lion": lambda x: linear.lion(x, 0.99),
-        "adan": linear.adan,
-        "grokfast": linear.grokfast,
-        "gpa": lambda x: linear.gpa(x, x),
-        "aggmo": linear.aggmo,
-        "ogda": linear.ogda,
-    }
-    for name, maker in makers.items():
-
-        @jax.jit
-        def traced(x, g, maker=maker):
-            transformation = maker(x).transformation(-1.0)
-            return jax.lax.scan(
-                lambda state, g: transformation.update(g, state)[::-1],
-                transformation.init(g[0]),
-                g,
-            )[1]
-
-        wanted = _updates(maker(0.75).transformation(-1.0), gradients)
-        found = traced(0.75, gradients)
-        np.testing.assert_allclose(found, wanted, rtol=0, atol=3e-5, err_msg=name)
-
-
-def test_first_gradients_that_are_not_finite():
-    # The start of RSGDM with c = β drops the first gradient, even if it is infinite.
-    for method, finite in (
-        (linear.rsgdm(0.9), [False, True, True]),
-        (linear.sgd(), [False, True, True]),
-        (linear.nesterov(0.9), [False, False, False]),
-    ):
-        updates = _updates(method.transformation(), np.array([np.inf, 1.0, 1.0], np.float32))
-        assert list(np.isfinite(updates)) == finite
-
-
-@pytest.mark.parametrize("decay", [0.9, 0.999])
-@pytest.mark.parametrize("maker", [linear.sgdm, linear.nesterov, linear.rsgdm])
-def test_a_pole_near_one_in_float32(maker, decay):
-    # As the optimizers by these names, below twenty units in the last place on noise.
-    noise = np.random.default_rng(0).standard_normal((round(3 / (1 - decay)), 64))
-    noise = noise.astype(np.float32)
-    last = _updates(maker(decay).transformation(-1.0), noise)[-1]
-    exact = maker(decay).weights(len(noise)) @ noise.astype(np.float64)
-    loss = np.sqrt(np.mean((last - exact) ** 2) / np.mean(exact**2))
-    assert loss < 20 * np.finfo(np.float32).eps
-
-
-def test_a_small_pole_loses_no_digits():
-    # n_t = (h_0 − h_1/β)·g_t + s_t/β would lose seven digits here.
-    method = LinearMomentum(pole=1e-7, correction=1.0)
-    gradients = np.random.default_rng(0).standard_normal(30).astype(np.float32)
-    updates = _updates(method.transformation(-1.0), gradients)
-    exact = [method.weights(t) @ gradients[:t].astype(np.float64) for t in range(1, 31)]
-    np.testing.assert_allclose(updates, exact, rtol=0, atol=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("build", "message"),
-    [
-        (lambda: linear.sgdm(1.0), r"decay must be a real number in \[0, 1\), got 1.0"),
-        (lambda: linear.rsgdm(0.9, "a"), "correction must be a finite real number, got 'a'"),
-        (lambda: linear.rsgdm(0.9, None, "x"), "first_difference must be 'zero' or .*got 'x'"),
-        (lambda: linear.qhm(0.9, np.nan), "nu must be a finite real number, got nan"),
-        (lambda: linear.heavy_ball(1.0), r"momentum must be .*\[0, 1\), got 1.0"),
-        (lambda: linear.heavy_ball(0.9, 1.0), r"dampening must be .*\[0, 1\), got 1.0"),
-        (lambda: linear.heavy_ball(0.9, 0.5, nesterov=True), "nesterov must be False unless"),
-        (lambda: linear.heavy_ball(0.0, nesterov=True), "nesterov must be False unless"),
-        (lambda: linear.heavy_ball(0.9, nesterov=1), "nesterov must be True or False, got 1"),
-        (lambda: linear.pid(0.9, -1.0), "gain must be a positive number, got"),
-        (lambda: linear.pid(0.9, "a"), "integral must be .*got 'a'"),
-        (lambda: linear.pid(0.9, 1.0, None), "derivative must be .*got None"),
-        (lambda: linear.pid_paper(-0.1), r"momentum must be .*got -0.1"),
-        (lambda: linear.mars(2), r"b1 must be .*got 2"),
-        (lambda: linear.mars(0.9, np.inf), "gamma must be .*got inf"),
-        (lambda: linear.lion(0.9, 1.0), r"b2 must be .*got 1.0"),
-        (lambda: linear.lion(-1, 0.9), r"b1 must be .*got -1"),
-        (lambda: linear.adan(0.9, True), "weight must be .*got True"),
-        (lambda: linear.grokfast(0.9, -1.0), "gain must be a positive number, got 0.0"),
-        (lambda: linear.gpa(1.0, 0.5), r"mu_x must be .*got 1.0"),
-        (lambda: linear.gpa(0.5, None), "mu_y must be .*got None"),
-        (lambda: linear.aggmo(1.5), "momentum must be .*got 1.5"),
-        (lambda: linear.ogda("x"), "weight must be .*got 'x'"),
-        (lambda: LinearMomentum(gain=0.0), "gain must be a positive number, got 0.0"),
-        (lambda: LinearMomentum(gain=-1), "gain must be a positive number, got -1"),
-        (lambda: LinearMomentum(gain=np.inf), "gain must be a finite real number, got inf"),
-        (lambda: LinearMomentum(pole=1), r"pole must be a real number in \[0, 1\), got 1"),
-        (lambda: LinearMomentum(correction=np.nan), "correction must be a finite .*got nan"),
-        (lambda: LinearMomentum(first=1.0), "first must be None or two numbers, got 1.0"),
-        (lambda: LinearMomentum(first=(1.0,)), r"first must be None or two numbers, got \(1.0,\)"),
-        (lambda: LinearMomentum(first=(1.0, "a")), "first must be a finite .*got 'a'"),
-        (lambda: LinearMomentum(pole=jnp.ones(2)), "pole must be .*got Array"),
-        (lambda: linear.sgd().transformation("a"), "learning_rate must be .*schedule.*got 'a'"),
-        (lambda: linear.sgd().transformation(1.0, "int8"), "accumulator_dtype must be .*got 'int8"),
-        (lambda: linear.ogda().nu, "nu: .*correction is 0, got 1.0"),
-        (lambda: jax.jit(lambda x: linear.sgdm(x).lag)(0.5), "pole must be .*got .*Trace"),
-        (lambda: linear.sgd().weights(0), "steps must be a whole number of 1 or more, got 0"),
-        (lambda: linear.sgd().impulse(True), "steps must be a whole number .*got True"),
-        (lambda: linear.sgd().frequency_response("a"), "frequencies must be real numbers, got"),
-        (
-            lambda: jax.jit(linear.sgd().frequency_response)(0.1),
-            "frequencies must be an array whose values are known, got .*Trace",
-        ),
-    ],
-)
-def test_bad_arguments(build, message):
-    with pytest.raises(ValueError, match=message):
-        build()
-
-
-@pytest.mark.parametrize(
-    ("dtype", "value"), [("bfloat16", 0.5), ("float16", 0.5), ("float32", 0.5), ("int32", 0)]
-)
-@pytest.mark.parametrize(
-    "make",
-    [
-        linear.sgdm,
-        lambda x: linear.qhm(x, 0.25),
-        lambda x: linear.qhm(0.9, x),
-        linear.nesterov,
-        linear.heavy_ball,
-        lambda x: linear.rsgdm(0.9, x),
-        lambda x: LinearMomentum(pole=x, first=(x, 1.0)),
-    ],
-)
-def test_strict_promotion_of_hyperparameters(make, dtype, value):
-    # The updates are those of the Python number, in the gradient's own precision.
-    gradients = [jnp.array([1.0, -3.0], "bfloat16"), jnp.array([2.0, 0.5], "bfloat16")]
-    with jax.numpy_dtype_promotion("strict"):
-        for number in (jnp.array(value, dtype), float(value)):
-            optimizer = make(number).transformation(0.125)
-            state, path = optimizer.init(gradients[0]), []
-            for gradient in gradients:
-                update, state = optimizer.update(gradient, state)
-                assert update.dtype == gradient.dtype
-                path.append(update.astype("float32"))
-            if isinstance(number, jax.Array):
-                traced = path
-    np.testing.assert_allclose(traced, path, rtol=2**-7)  # two roundings to bfloat16
