@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import io
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -147,9 +148,9 @@ def work(config: Config, run: RunConfig, folder: RunFolder) -> None:
     key = repr((run.shared, vars(config.execution)))
     if key not in _trainers:
         _trainers.clear()
-        _trainers[key] = Trainer(
-            load_data(config), devices=devices, parallel=config.execution.parallel
-        )
+        with contextlib.redirect_stderr(io.StringIO()):  # the study's process has warned of them
+            dataset = load_data(config)
+        _trainers[key] = Trainer(dataset, devices=devices, parallel=config.execution.parallel)
     here = _environment(config, devices) | {"worker": f"process {os.getpid()}"}
     display = Display(run.epochs, quiet=True)
     with computing(config):

@@ -13,7 +13,7 @@ from pathlib import Path
 import distributed
 import pytest
 
-from tests.train import outcomes
+from tests.train import data_dirs, outcomes
 from tests.train.commands import LIMIT, ROOT, finished, run, started, status
 from tests.train.made_up import write_run
 from train import cifar
@@ -167,11 +167,17 @@ def test_workers_may_be_silent_and_have_huge_pages_unless_told_otherwise(own, mo
 
 
 @pytest.mark.slow
-def test_a_run_that_diverges_is_told_at_once(tmp_path):
+def test_a_run_that_diverges_is_told_at_once_and_a_warning_once(tmp_path):
+    """The data are read by three processes."""
+    files = data_dirs.files("cifar10", "binary", data_dirs.arrays("cifar10"))
+    data_dirs.lay(tmp_path, "", files)
     words = _program("--workers", "2", "--output", tmp_path / "study", "--seeds", "1")
-    done = run(*words, "--learning-rate", "sgdm=0.5", "rsgdm=1e30")
+    words += ("--dataset", "cifar10", "--data-dir", tmp_path, "--unverified-archive")
+    words += ("--train-examples", "200", "--learning-rate", "sgdm=0.5", "rsgdm=1e30")
+    done = run(*words)
     assert done.returncode == 3
     assert re.search(r"^rsgdm-seed0 diverged: the loss was not finite at step", done.stderr, re.M)
+    assert done.stderr.count("warning: ") == done.stderr.count("not the official checksum") == 1
 
 
 @contextlib.contextmanager
