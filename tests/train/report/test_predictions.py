@@ -227,6 +227,58 @@ def test_adam(rsadam, nadam, verdict, tmp_path):
     assert _verdict(predictions.best_rates, data) is None
 
 
+@pytest.mark.parametrize(
+    ("leads", "verdict"),
+    [
+        ((0.1, 0.2, 0.1), "holds"),
+        ((0.1, 0.2, -0.1), "refuted"),
+        ((0.01, 0.01, 0.01), "refuted"),  # all of them are within the margin
+        ((0.1, 0.2, 0.0), "undecided"),
+    ],
+)
+def test_adam_at_equal_rates(leads, verdict, tmp_path):
+    cells = {("nadam", rate): 0.0 for rate in RATES[:3]}
+    cells |= {("rsadam", rate): -lead for rate, lead in zip(RATES, leads, strict=False)}
+    # The best rates of another study are no part of it.
+    data = _data_set(tmp_path, adam_equal=cells, adam={("rsadam", 0.1): 9.0, ("nadam", 0.4): 0.0})
+    assert _verdict(predictions.adam_at_equal_rates, data) == verdict
+    rows = predictions.adam_at_equal_rates(data, 0.3).rows
+    assert [row.pairs.name.partition(",")[0] for row in rows] == [
+        *["rsadam over nadam"] * 3,
+        *["rsadam − nadam"] * 3,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("short", "long", "verdict"),
+    [(0.92, 0.91, "holds"), (0.91, 0.92, "refuted"), (0.91, 0.91, "undecided")],
+)
+def test_longer_training(short, long, verdict, tmp_path):
+    cells = {("sgdm", 0.8): 0.0, ("rsgdm", 1.6): -0.1}
+    studies = {
+        name: Study(_study(tmp_path / name, cells, accuracy={"rsgdm": accuracy}))
+        for name, accuracy in (("best", short), ("longer", long))
+    }
+    assert _verdict(predictions.longer_training, DataSet(studies)) == verdict
+    contrast, after, lead = predictions.longer_training(DataSet(studies), 0.5).rows
+    assert contrast.difference.mean == pytest.approx(100 * (long - short), abs=1e-9)
+    assert after.difference.mean == pytest.approx(100 * (long - 0.9), rel=1e-9)
+    assert lead.difference.mean == pytest.approx(0.1, abs=1e-2)
+
+
+def test_longer_runs_are_not_among_the_others(tmp_path):
+    """They have the same arms and rates, after more epochs."""
+    data = _data_set(
+        tmp_path,
+        best={("sgdm", 0.8): 0.0, ("rsgdm", 0.8): -0.1},
+        longer={("sgdm", 0.8): 0.0, ("rsgdm", 0.8): -0.5},
+    )
+    both = Cell("rsgdm", 0.8), Cell("sgdm", 0.8)
+    assert np.mean(list(data.leads(*both).by_seed.values())) == pytest.approx(0.1, abs=1e-2)
+    long = data.leads(*both, "longer")
+    assert np.mean(list(long.by_seed.values())) == pytest.approx(0.5, abs=1e-2)
+
+
 def test_the_lost_gradient_in_steps(tmp_path):
     """Losses 2 and 1 of nesterov: 0.1 a step of ten. rsgdm's 2.1 are one step behind."""
     for seed in SEEDS:
@@ -257,12 +309,13 @@ def test_the_tables(tmp_path, monkeypatch):
     # Of part of the pairs there is no mean and no p.
     assert "rsgdm over sgdm, α = 0.1 | 8 | not finished |  |  |" in predictions.tests(results)
     plan = predictions.PLANS["digits"]
-    monkeypatch.setitem(predictions.PLANS, "digits", plan._replace(pairs=8))
+    monkeypatch.setitem(predictions.PLANS, "digits", plan._replace(pairs=(8,) * 9))
     lines = predictions.verdicts(results).splitlines()
     assert len(lines) == 2 + len(predictions.PREDICTIONS)
     assert lines[2].startswith("| 1. At equal α rsgdm's training loss is below sgdm's, ")
     assert lines[2].endswith("| undecided | not run |")
     assert lines[3].endswith("| not run | not run |")
+    assert lines[-1].endswith("| not planned | not run |")
     rows = predictions.tests(results).splitlines()[2:]
     assert len(rows) == 5
     assert "| 1 | digits | rsgdm over sgdm, α = 0.1 | 8 | +0.100 [+0." in rows[0]

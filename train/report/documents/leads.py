@@ -112,6 +112,8 @@ def family(members: Sequence[Pairs]) -> list[Tested]:
 class DataSet:
     """The studies of one data set; they share a protocol, so any of them may hold a cell.
 
+    But `longer`, whose runs have more epochs: it must be asked for.
+
     Args:
       studies: by the last part of their names.
     """
@@ -123,10 +125,10 @@ class DataSet:
         """Whether there are runs of every one of the cells."""
         return all(self._runs(cell, study) for cell in cells)
 
-    def rates(self, one: str, other: str) -> list[float]:
-        """The rates at which two arms can be compared, in order."""
+    def rates(self, one: str, other: str, study: str = "rates") -> list[float]:
+        """The rates at which two arms of a study can be compared, in order."""
         ours, theirs = (
-            {run.config.learning_rate for run in self._runs(Cell(arm), "rates").values()}
+            {run.config.learning_rate for run in self._runs(Cell(arm), study).values()}
             for arm in (one, other)
         )
         return sorted(ours & theirs)
@@ -182,7 +184,7 @@ class DataSet:
         chosen = [
             found.merged.by_arm().get(cell.arm, [])
             for name, found in self._studies.items()
-            if study in (None, name)
+            if name == study or (study is None and name != "longer")
         ]
         return {
             (run.config.seed, run.config.learning_rate): run

@@ -1,4 +1,4 @@
-"""The predictions of results/PLAN.md, second part, and what the studies say of each."""
+"""The predictions of results/PLAN.md, second and third part, and what the studies say of each."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -12,18 +12,18 @@ from train.report.documents.results import Results
 class Plan(NamedTuple):
     """What was planned on a data set: with less there is no verdict yet."""
 
-    pairs: int
-    tests: tuple[int, ...]  # of each prediction
+    pairs: tuple[int, ...]  # of each prediction, as the next
+    tests: tuple[int, ...]
     margin: float  # in points of test accuracy
 
 
 PLANS = {
-    "digits": Plan(30, (5, 4, 4, 4, 2, 4, 4), 0.3),
-    "cifar10": Plan(10, (4, 2, 2, 2, 2, 4, 4), 0.5),
+    "digits": Plan((30,) * 8 + (0,), (5, 4, 4, 4, 2, 4, 4, 6, 0), 0.3),
+    "cifar10": Plan((10,) * 6 + (5, 0, 7), (4, 2, 2, 2, 2, 4, 4, 0, 3), 0.5),
 }
 MARGIN = 0.02  # of a lead
 _NEAR_THE_LIMIT = 6.4  # the contrast of rates stays below
-_NOT_RUN = "not run"
+_NOT_RUN, _NOT_PLANNED = "not run", "not planned"
 _HEADER = ["prediction", "data", "", "pairs", "mean [interval]", "p", "Holm"]
 
 
@@ -184,6 +184,47 @@ def adam(data: DataSet, margin: float) -> Answer | None:
     )
 
 
+def adam_at_equal_rates(data: DataSet, _margin: float) -> Answer | None:
+    """At equal rates rsadam leads nadam."""
+    study = "adam_equal"
+    rates = data.rates("nadam", "rsadam", study)
+    if not rates:
+        return None
+    cells = [(Cell("rsadam", rate), Cell("nadam", rate)) for rate in rates]
+    rows = family(
+        [
+            *(data.leads(*both, study) for both in cells),
+            *(data.accuracies(*both, study) for both in cells),
+        ]
+    )
+    leads = rows[: len(rates)]
+    return Answer(
+        rows,
+        all(row.is_above for row in leads),
+        any(row.is_below for row in leads) or all(row.is_within(MARGIN) for row in leads),
+    )
+
+
+def longer_training(data: DataSet, _margin: float) -> Answer | None:
+    """With longer training the difference in test accuracy shrinks."""
+    both = Cell("rsgdm"), Cell("sgdm")
+    if not all(data.has(*both, study=study) for study in ("best", "longer")):
+        return None
+    long, short = (data.accuracies(*both, study) for study in ("longer", "best"))
+    after = "rsgdm − sgdm after 20 epochs"
+    rows = family(
+        [
+            long.less(short, f"{after} minus that after 5, points of test accuracy"),
+            dataclasses.replace(long, name=f"{after}, points of test accuracy"),
+            dataclasses.replace(
+                data.leads(*both, "longer"), name="rsgdm over sgdm after 20 epochs"
+            ),
+        ]
+    )
+    contrast = rows[0]
+    return Answer(rows, contrast.is_below, contrast.is_above)
+
+
 PREDICTIONS: list[Callable[[DataSet, float], Answer | None]] = [
     larger_rates,
     larger_decays,
@@ -192,6 +233,8 @@ PREDICTIONS: list[Callable[[DataSet, float], Answer | None]] = [
     lost_gradient,
     best_rates,
     adam,
+    adam_at_equal_rates,
+    longer_training,
 ]
 
 
@@ -216,10 +259,11 @@ def verdicts(results: Results) -> str:
         said = (prediction.__doc__ or "").strip()
         words = []
         for name, data in sets.items():
-            plan = PLANS[name]
-            answer = prediction(data, plan.margin)
-            planned = plan.pairs, plan.tests[number - 1]
-            words.append(_NOT_RUN if answer is None else answer.verdict(*planned))
+            answer, planned = _answer(number, name, data)
+            if answer is None:
+                words.append(_NOT_RUN if all(planned) else _NOT_PLANNED)
+            else:
+                words.append(answer.verdict(*planned))
         lines.append([f"{number}. {said}", *words])
     return markdown_table(["prediction", *PLANS], lines)
 
@@ -227,17 +271,22 @@ def verdicts(results: Results) -> str:
 def tests(results: Results) -> str:
     """Every test behind the verdicts; of what is not finished, how many pairs there are."""
     sets, lines = data_sets(results), list[Sequence[str]]()
-    for number, prediction in enumerate(PREDICTIONS, 1):
+    for number in range(1, len(PREDICTIONS) + 1):
         for name, data in sets.items():
-            plan = PLANS[name]
-            answer = prediction(data, plan.margin)
+            answer, planned = _answer(number, name, data)
             if answer is None:
                 continue
-            is_finished = not answer.missing(plan.pairs, plan.tests[number - 1])
+            is_finished = not answer.missing(*planned)
             lines += [
                 [f"{number}", name, *_cells(row, is_finished=is_finished)] for row in answer.rows
             ]
     return markdown_table(_HEADER, lines)
+
+
+def _answer(number: int, name: str, data: DataSet) -> tuple[Answer | None, tuple[int, int]]:
+    """What a data set says of a prediction, and how many pairs and tests were planned."""
+    plan, place = PLANS[name], number - 1
+    return PREDICTIONS[place](data, plan.margin), (plan.pairs[place], plan.tests[place])
 
 
 def _cells(row: Tested, *, is_finished: bool) -> list[str]:
