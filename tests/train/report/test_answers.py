@@ -1,6 +1,7 @@
 """The numbers in the text of docs/results.md, outside its tables, from the runs themselves."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +38,11 @@ def _points_ahead(study, arm, rate=None):
     return float(np.mean(ours - theirs))
 
 
+def _percent_below(study, rate):
+    """How far rsgdm's loss is below sgdm's, by the mean lead."""
+    return 100 * (1 - np.exp(-_lead(study, "rsgdm", "sgdm", rate)))
+
+
 def _lead(study, one, other, rate=None):
     return float(np.mean(np.log(_losses(study, other, rate) / _losses(study, one, rate))))
 
@@ -44,18 +50,21 @@ def _lead(study, one, other, rate=None):
 # phrase of its paragraph → the leads that must stand in it: study, arms, rate
 RATES, DECAY, BEST, CIFAR = "digits/rates", "digits/decay", "digits/best", "cifar10/rates"
 LEADS = {
-    "rsgdm's lead over sgdm is": [(RATES, "rsgdm", "sgdm", rate) for rate in (0.1, 0.4, 1.6, 6.4)],
-    "At β = 0.5 there is no lead": [(DECAY, "r50", "s50", rate) for rate in (0.4, 1.6)],
-    "At α = 0.1 c = 4 leads": [(RATES, "c4", "rsgdm", 0.1)],
+    "On digits rsgdm's lead over sgdm is": [
+        (RATES, "rsgdm", "sgdm", rate) for rate in (0.1, 0.4, 1.6, 6.4)
+    ],
+    "On CIFAR-10 the lead is": [(CIFAR, "rsgdm", "sgdm", rate) for rate in (0.1, 0.4, 1.6)],
+    "On digits there is no lead at β = 0.5": [(DECAY, "r50", "s50", rate) for rate in (0.4, 1.6)],
+    "at α = 0.1 c = 4 leads": [(RATES, "c4", "rsgdm", 0.1)],
     "of loss at the end": [(RATES, "nesterov", "rsgdm", 0.1)],
+    "On CIFAR-10 the end is": [(CIFAR, "nesterov", "rsgdm", 0.1)],
     "Each at its own best rate**, chosen": [
         (BEST, arm, "sgdm", None) for arm in ("rsgdm", "nesterov")
     ],
+    "best rate of four": [("cifar10/best", arm, "sgdm", None) for arm in ("rsgdm", "nesterov")],
     "future work, is ahead of": [
         ("digits/adam", "rsadam", other, None) for other in ("adam", "nadam")
     ],
-    "best rate of four": [("cifar10/best", arm, "sgdm", None) for arm in ("rsgdm", "nesterov")],
-    "On CIFAR-10, with": [(CIFAR, "rsgdm", "sgdm", rate) for rate in (0.1, 0.4, 1.6)],
     "So the gap between": [(BEST, arm, "sgdm", None) for arm in ("rsgdm", "nesterov")],
 }
 
@@ -67,11 +76,33 @@ def test_leads(phrase):
         assert shows(text, _lead(*lead), 3), f"no lead of {lead} in: {text}"
 
 
+def test_the_answer_in_ten_lines():
+    summary = TEXT[: TEXT.index("[The plan]")].strip()
+    assert len(summary.splitlines()) <= 2 + 12
+    equal = paragraph(summary, "**At equal rates**")
+    for study in (RATES, CIFAR):
+        for rate in (0.1, 1.6):
+            assert shows(equal, _percent_below(study, rate), 0)
+    best = paragraph(summary, "**Each at its own best rate**")
+    for study, arm in (("cifar10/best", "rsgdm"), ("cifar10/best", "nesterov"), (BEST, "rsgdm")):
+        assert shows(best, _points_ahead(study, arm), 2)
+
+
+def test_the_texts_intervals_stand_in_the_tables():
+    written = re.compile(r"<!-- results: .*?<!-- end of results -->", re.S)
+    interval = re.compile(r"\[([+−-]?[\d.]+), ([+−-]?[\d.]+)\]")
+    tables, prose = (
+        {tuple(float(end.replace("−", "-")) for end in ends) for ends in interval.findall(text)}
+        for text in ("".join(written.findall(TEXT)), written.sub("", TEXT))
+    )
+    assert prose <= tables
+    assert prose
+
+
 def test_the_readme():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     for rate in (0.1, 1.6):
-        percent = 100 * (1 - np.exp(-_lead(RATES, "rsgdm", "sgdm", rate)))
-        assert shows(paragraph(readme, "At equal rates RSGDM"), percent, 0)
+        assert shows(paragraph(readme, "At equal rates RSGDM"), _percent_below(RATES, rate), 0)
     largest = max(
         abs(_points_ahead(RATES, arm, rate))
         for arm, most in (("rsgdm", 6.4), ("nesterov", 6.4), ("c2", 1.6), ("c4", 1.6))
@@ -82,20 +113,20 @@ def test_the_readme():
     assert shows(paragraph(readme, "Test accuracy hardly"), 0.4, 1)
     cifar = paragraph(readme, "On CIFAR-10")
     for rate in (0.1, 1.6):
-        assert shows(cifar, 100 * (1 - np.exp(-_lead(CIFAR, "rsgdm", "sgdm", rate))), 0)
+        assert shows(cifar, _percent_below(CIFAR, rate), 0)
         assert shows(cifar, _points_ahead(CIFAR, "rsgdm", rate), 1)
 
 
 @pytest.mark.parametrize("arm", ["rsgdm", "nesterov"])
 @pytest.mark.parametrize("rate", [0.1, 0.4, 1.6])
 def test_accuracy_on_cifar10(arm, rate):
-    assert shows(paragraph(TEXT, "On CIFAR-10, with"), _points_ahead(CIFAR, arm, rate), 2)
+    assert shows(paragraph(TEXT, "On CIFAR-10 the lead is"), _points_ahead(CIFAR, arm, rate), 2)
 
 
 @pytest.mark.parametrize("arm", ["s80", "s87"])
 def test_other_decays_on_cifar10(arm):
     ours, theirs = _losses(CIFAR, "rsgdm", 1.6), _losses("cifar10/other", arm)
-    assert shows(paragraph(TEXT, "smaller β does not replace"), np.log(theirs / ours).mean(), 3)
+    assert shows(paragraph(TEXT, "a smaller β does not replace"), np.log(theirs / ours).mean(), 3)
 
 
 @pytest.mark.parametrize("rate", [0.1, 1.6])
