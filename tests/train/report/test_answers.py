@@ -55,6 +55,11 @@ LEADS = {
     ],
     "On CIFAR-10 the lead is": [(CIFAR, "rsgdm", "sgdm", rate) for rate in (0.1, 0.4, 1.6)],
     "On digits there is no lead at β = 0.5": [(DECAY, "r50", "s50", rate) for rate in (0.4, 1.6)],
+    "has this order and these signs": [
+        ("cifar10/decay", "r50", "s50", 1.6),
+        (CIFAR, "rsgdm", "sgdm", 1.6),
+        ("cifar10/decay", "r97", "s97", 1.6),
+    ],
     "at α = 0.1 c = 4 leads": [(RATES, "c4", "rsgdm", 0.1)],
     "of loss at the end": [(RATES, "nesterov", "rsgdm", 0.1)],
     "On CIFAR-10 the end is": [(CIFAR, "nesterov", "rsgdm", 0.1)],
@@ -133,6 +138,17 @@ def test_other_decays_on_cifar10(arm):
 def test_a_larger_correction_on_cifar10(rate):
     ours, theirs = _losses("cifar10/correction", "c4", rate), _losses(CIFAR, "rsgdm", rate)
     assert shows(paragraph(TEXT, "weight c = 4 gains nothing"), np.log(theirs / ours).mean(), 3)
+
+
+@pytest.mark.parametrize("a", [0.1, 0.4, 1.0, 1.6])
+def test_the_order_of_theory_with_beta(a):
+    """With a = αλ: sgdm's variance over rsgdm's is below 1 at β = 0.5, and grows with β."""
+    gains = [
+        linear.stationary_variance(linear.sgdm(decay), 1.0, a)
+        / linear.stationary_variance(linear.rsgdm(decay), 1.0, a)
+        for decay in (0.5, 0.9, 0.97)
+    ]
+    assert gains[0] < 1 < gains[1] < gains[2]
 
 
 @pytest.mark.parametrize("arm", ["rsgdm", "nesterov"])
