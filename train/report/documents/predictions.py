@@ -211,13 +211,13 @@ def longer_training(data: DataSet, _margin: float) -> Answer | None:
     if not all(data.has(*both, study=study) for study in ("best", "longer")):
         return None
     long, short = (data.accuracies(*both, study) for study in ("longer", "best"))
-    after = "rsgdm − sgdm after 20 epochs"
+    after = "rsgdm − sgdm after 10 epochs"
     rows = family(
         [
             long.less(short, f"{after} minus that after 5, points of test accuracy"),
             dataclasses.replace(long, name=f"{after}, points of test accuracy"),
             dataclasses.replace(
-                data.leads(*both, "longer"), name="rsgdm over sgdm after 20 epochs"
+                data.leads(*both, "longer"), name="rsgdm over sgdm after 10 epochs"
             ),
         ]
     )
