@@ -30,11 +30,11 @@ def _losses(study, arm, rate=None):
     return np.array([run["metrics"]["train_loss"][-1] for run in _runs(study, arm, rate)])
 
 
-def _points_ahead(study, arm, rate=None):
-    """Mean difference of test accuracy to sgdm, in points."""
+def _points_ahead(study, arm, rate=None, other="sgdm"):
+    """Mean difference of test accuracy, in points."""
     ours, theirs = (
         np.array([100 * run["result"]["test_accuracy"] for run in _runs(study, each, rate)])
-        for each in (arm, "sgdm")
+        for each in (arm, other)
     )
     return float(np.mean(ours - theirs))
 
@@ -70,6 +70,9 @@ LEADS = {
     "best rate of four": [("cifar10/best", arm, "sgdm", None) for arm in ("rsgdm", "nesterov")],
     "future work, is ahead of": [
         ("digits/adam", "rsadam", other, None) for other in ("adam", "nadam")
+    ],
+    "best rate is 0.004 for all three": [
+        ("cifar10/adam", "rsadam", other, None) for other in ("adam", "nadam")
     ],
     "So the gap between": [(BEST, arm, "sgdm", None) for arm in ("rsgdm", "nesterov")],
 }
@@ -177,6 +180,18 @@ def test_rsadam_and_nadam_at_one_rate(rate):
     for value in (leads.mean(), leads.std(ddof=1)):
         assert shows(text, value, 3), f"no {value} in: {text}"
     assert (leads.min() > 0) == (rate == 0.004)
+
+
+def test_rsadam_on_cifar10():
+    text = paragraph(TEXT, "best rate is 0.004 for all three")
+    seeds = {}
+    for other in ("adam", "nadam"):
+        losses = [_losses("cifar10/adam", arm) for arm in (other, "rsadam")]
+        seeds[other] = int(np.sum(losses[0] > losses[1]))
+        assert shows(text, _points_ahead("cifar10/adam", "rsadam", other=other), 2)
+        assert shows(text, seeds[other], 0)
+    assert seeds == {"adam": 5, "nadam": 4}
+    assert {run["learning_rate"] for run in _runs("cifar10/adam", "nadam")} == {0.004}
 
 
 def test_nadams_gain_from_its_rate():
