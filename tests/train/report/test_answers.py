@@ -4,10 +4,12 @@ import json
 import re
 from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
-from rsgdm_optax import linear
+from rsgdm_optax import linear, rsadam
 from tests.train.documents import paragraph, shows
 
 ROOT = Path(__file__).parents[3]
@@ -73,6 +75,9 @@ LEADS = {
     ],
     "best rate is 0.004 for all three": [
         ("cifar10/adam", "rsadam", other, None) for other in ("adam", "nadam")
+    ],
+    "rsadam and nadam at one rate": [
+        ("digits/adam_equal", "rsadam", "nadam", rate) for rate in (0.004, 0.008, 0.016)
     ],
     "So the gap between": [(BEST, arm, "sgdm", None) for arm in ("rsgdm", "nesterov")],
 }
@@ -192,6 +197,15 @@ def test_rsadam_on_cifar10():
         assert shows(text, seeds[other], 0)
     assert seeds == {"adam": 5, "nadam": 4}
     assert {run["learning_rate"] for run in _runs("cifar10/adam", "nadam")} == {0.004}
+
+
+def test_the_first_steps_of_nadam_are_longer():
+    text = paragraph(TEXT, "rsadam and nadam at one rate")
+    for optimizer, is_longer in ((optax.nadam(1.0), True), (rsadam(1.0), False)):
+        state = optimizer.init(jnp.zeros(()))
+        for _ in range(3):
+            update, state = optimizer.update(jnp.ones(()), state)
+            assert shows(text, -float(update), 2) if is_longer else update == pytest.approx(-1)
 
 
 def test_nadams_gain_from_its_rate():
