@@ -79,6 +79,7 @@ LEADS = {
     "rsadam and nadam at one rate": [
         ("digits/adam_equal", "rsadam", "nadam", rate) for rate in (0.004, 0.008, 0.016)
     ],
+    "**9. Longer training.**": [("cifar10/longer", "rsgdm", "sgdm", None)],
     "So the gap between": [(BEST, arm, "sgdm", None) for arm in ("rsgdm", "nesterov")],
 }
 
@@ -187,6 +188,14 @@ def test_rsadam_and_nadam_at_one_rate(rate):
     assert (leads.min() > 0) == (rate == 0.004)
 
 
+def test_longer_training():
+    text = paragraph(TEXT, "**9. Longer training.**")
+    assert shows(text, _points_ahead("cifar10/longer", "rsgdm"), 2)
+    for arm in ("sgdm", "rsgdm"):
+        accuracies = [run["result"]["test_accuracy"] for run in _runs("cifar10/longer", arm)]
+        assert shows(text, 100 * np.mean(accuracies), 1)
+
+
 def test_rsadam_on_cifar10():
     text = paragraph(TEXT, "best rate is 0.004 for all three")
     seeds = {}
@@ -220,6 +229,21 @@ def test_the_test_loss_at_best_rates():
     ]
     text = paragraph(TEXT, "Its test loss is higher")
     assert shows(text, np.log(losses[0] / losses[1]).mean(), 3)
+
+
+@pytest.mark.parametrize("dataset", ["cifar10", "digits"])
+def test_the_hours_of_training(dataset):
+    seconds = 0.0
+    for path in RESULTS.glob("*/*.json"):
+        packed = json.loads(path.read_text())
+        for run in packed["runs"]:
+            run = packed["settings"] | run["settings"] | run
+            if run["dataset"] != dataset:
+                continue
+            steps, speeds = (run["metrics"][name] for name in ("step", "images_per_second"))
+            images = run["batch_size"] * steps[0]  # an epoch's
+            seconds += sum(images / speed for speed in speeds if speed)
+    assert shows(paragraph(TEXT, "hours of training"), seconds / 3600, 1)
 
 
 def test_the_pilot():
