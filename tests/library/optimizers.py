@@ -151,3 +151,11 @@ def updates_of(transformation, gradients):
     gradients = jnp.asarray(gradients)
     loop = jax.jit(lambda g: jax.lax.scan(step, transformation.init(g[0]), g)[1])
     return np.asarray(loop(gradients))
+
+
+def weight_rows(method, steps):
+    """Row t−1: the weights of a method's step t, of all gradients up to then."""
+    rows = np.zeros((steps, steps))
+    for t in range(1, steps + 1):
+        rows[t - 1, :t] = method.weights(t)
+    return rows

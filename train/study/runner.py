@@ -4,6 +4,7 @@ import contextlib
 import functools
 import io
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -148,7 +149,9 @@ def work(config: Config, run: RunConfig, folder: RunFolder) -> None:
     key = repr((run.shared, vars(config.execution)))
     if key not in _trainers:
         _trainers.clear()
-        with contextlib.redirect_stderr(io.StringIO()):  # the study's process has warned of them
+        # On this machine the study's process has warned of the data already.
+        is_told = config.execution.cluster is None
+        with contextlib.redirect_stderr(io.StringIO() if is_told else sys.stderr):
             dataset = load_data(config)
         _trainers[key] = Trainer(dataset, devices=devices, parallel=config.execution.parallel)
     here = _environment(config, devices) | {"worker": f"process {os.getpid()}"}

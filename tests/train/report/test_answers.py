@@ -11,6 +11,7 @@ import pytest
 
 from rsgdm_optax import linear, rsadam
 from tests.train.documents import paragraph, shows
+from train.report.statistics import detectable
 
 ROOT = Path(__file__).parents[3]
 RESULTS = ROOT / "results" / "annealed"
@@ -32,13 +33,14 @@ def _losses(study, arm, rate=None):
     return np.array([run["metrics"]["train_loss"][-1] for run in _runs(study, arm, rate)])
 
 
+def _accuracies(study, arm, rate=None):
+    """In per cent."""
+    return np.array([100 * run["result"]["test_accuracy"] for run in _runs(study, arm, rate)])
+
+
 def _points_ahead(study, arm, rate=None, other="sgdm"):
     """Mean difference of test accuracy, in points."""
-    ours, theirs = (
-        np.array([100 * run["result"]["test_accuracy"] for run in _runs(study, each, rate)])
-        for each in (arm, other)
-    )
-    return float(np.mean(ours - theirs))
+    return float(np.mean(_accuracies(study, arm, rate) - _accuracies(study, other, rate)))
 
 
 def _percent_below(study, rate):
@@ -93,7 +95,7 @@ def test_leads(phrase):
 
 def test_the_answer_in_ten_lines():
     summary = TEXT[: TEXT.index("[The plan]")].strip()
-    assert len(summary.splitlines()) <= 2 + 12
+    assert len(_lines(summary)) <= 1 + 10  # with the title
     equal = paragraph(summary, "**At equal rates**")
     for study in (RATES, CIFAR):
         for rate in (0.1, 1.6):
@@ -114,13 +116,22 @@ def test_the_texts_intervals_stand_in_the_tables():
     assert prose
 
 
+def _lines(text):
+    return [line for line in text.splitlines() if line]
+
+
 def test_the_readme():
+    section = README[README.index("## Does it help?") : README.index("![Leads over sgdm")]
+    assert len(_lines(section)) <= 1 + 12
     equal, best = (paragraph(README, f"**{kind} rates.**") for kind in ("Equal", "Best"))
     for study in (RATES, CIFAR):
         for rate in (0.1, 1.6):
             assert shows(equal, _percent_below(study, rate), 0)
     for arm in ("rsgdm", "nesterov"):
         assert shows(best, _points_ahead("cifar10/best", arm), 1)
+    assert shows(best, _accuracies("cifar10/best", "rsgdm").mean(), 0)
+    assert shows(best, _accuracies("cifar10/longer", "rsgdm").mean(), 0)
+    assert shows(best, _points_ahead("cifar10/longer", "rsgdm"), 1)
     largest = max(
         abs(_points_ahead(RATES, arm, rate))
         for arm, most in (("rsgdm", 6.4), ("nesterov", 6.4), ("c2", 1.6), ("c4", 1.6))
@@ -191,9 +202,18 @@ def test_rsadam_and_nadam_at_one_rate(rate):
 def test_longer_training():
     text = paragraph(TEXT, "**9. Longer training.**")
     assert shows(text, _points_ahead("cifar10/longer", "rsgdm"), 2)
-    for arm in ("sgdm", "rsgdm"):
-        accuracies = [run["result"]["test_accuracy"] for run in _runs("cifar10/longer", arm)]
-        assert shows(text, 100 * np.mean(accuracies), 1)
+    after = {}
+    for study in ("cifar10/best", "cifar10/longer"):
+        accuracies = [_accuracies(study, arm)[:7] for arm in ("rsgdm", "sgdm")]
+        after[study] = accuracies[0] - accuracies[1]
+    for each in accuracies:
+        assert shows(text, each.mean(), 1)
+    contrast = after["cifar10/longer"] - after["cifar10/best"]
+    assert shows(text, contrast.mean(), 2)
+    assert shows(text, detectable(7, contrast.std(ddof=1), 0.05 / 3), 1)
+    for arm in ("sgdm", "nesterov"):  # the lowest and the highest
+        accuracy = _accuracies("cifar10/best", arm).mean()
+        assert shows(paragraph(TEXT, "best rate of four"), accuracy, 1)
 
 
 def test_rsadam_on_cifar10():

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from functools import partial
 
 from train.report.cells import difference_text, markdown_table
-from train.report.documents import experiments, figures, lead_figures, predictions
+from train.report.documents import experiments, figures, lead_figures
+from train.report.documents.answers import data_sets, tests, verdicts
 from train.report.documents.figures import Gallery
 from train.report.documents.last_epochs import CONTROL, last_epochs
 from train.report.documents.results import Results, Study, measured_on
@@ -140,7 +141,7 @@ def runs(results: Results, _gallery: Gallery) -> str:
 def answers(results: Results, gallery: Gallery) -> str:
     """The verdict on each prediction, and two figures."""
     shown = {
-        name: partial(draw, predictions.data_sets(results))
+        name: partial(draw, data_sets(results))
         for name, draw in (("scores", lead_figures.scores), ("leads", lead_figures.leads))
     }
     captions = {
@@ -149,11 +150,11 @@ def answers(results: Results, gallery: Gallery) -> str:
         "method within each curve, from −1.2 on; and in theory",
     }
     pictures = [gallery.show(name, captions[name], draw) for name, draw in shown.items()]
-    return "\n\n".join([predictions.verdicts(results), *pictures])
+    return "\n\n".join([verdicts(results), *pictures])
 
 
 def _tests(results: Results, _gallery: Gallery) -> str:
-    return predictions.tests(results)
+    return tests(results)
 
 
 def _unplanned(results: Results, _gallery: Gallery) -> str:

@@ -112,7 +112,7 @@ def family(members: Sequence[Pairs]) -> list[Tested]:
 class DataSet:
     """The studies of one data set; they share a protocol, so any of them may hold a cell.
 
-    But `longer`, whose runs have more epochs: it must be asked for.
+    But for those whose runs have more epochs than others': they must be asked for by name.
 
     Args:
       studies: by the last part of their names.
@@ -120,6 +120,11 @@ class DataSet:
 
     def __init__(self, studies: Mapping[str, Study]):
         self._studies = studies
+        self._epochs = min(map(self.epochs, studies), default=0)
+
+    def epochs(self, study: str) -> int:
+        """How many a study's runs have."""
+        return self._studies[study].merged.runs[0].config.epochs
 
     def has(self, *cells: Cell, study: str | None = None) -> bool:
         """Whether there are runs of every one of the cells."""
@@ -184,7 +189,7 @@ class DataSet:
         chosen = [
             found.merged.by_arm().get(cell.arm, [])
             for name, found in self._studies.items()
-            if name == study or (study is None and name != "longer")
+            if name == study or (study is None and self.epochs(name) == self._epochs)
         ]
         return {
             (run.config.seed, run.config.learning_rate): run

@@ -1,30 +1,15 @@
-"""The predictions of results/PLAN.md, second and third part, and what the studies say of each."""
+"""The predictions of results/PLAN.md, second and third part: by what rule each holds or fails."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from train.report.cells import difference_text, markdown_table, p_text
 from train.report.documents.leads import Cell, DataSet, Tested, family
-from train.report.documents.results import Results
 
-
-class Plan(NamedTuple):
-    """What was planned on a data set: with less there is no verdict yet."""
-
-    pairs: tuple[int, ...]  # of each prediction, as the next
-    tests: tuple[int, ...]
-    margin: float  # in points of test accuracy
-
-
-PLANS = {
-    "digits": Plan((30,) * 8 + (0,), (5, 4, 4, 4, 2, 4, 4, 6, 0), 0.3),
-    "cifar10": Plan((10,) * 6 + (5, 0, 7), (4, 2, 2, 2, 2, 4, 4, 0, 3), 0.5),
-}
+# By data set, in points of test accuracy.
+MARGINS = {"digits": 0.3, "cifar10": 0.5}
 MARGIN = 0.02  # of a lead
 _NEAR_THE_LIMIT = 6.4  # the contrast of rates stays below
-_NOT_RUN, _NOT_PLANNED = "not run", "not planned"
-_HEADER = ["prediction", "data", "", "pairs", "mean [interval]", "p", "Holm"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -211,95 +196,43 @@ def longer_training(data: DataSet, _margin: float) -> Answer | None:
     if not all(data.has(*both, study=study) for study in ("best", "longer")):
         return None
     long, short = (data.accuracies(*both, study) for study in ("longer", "best"))
-    after = "rsgdm − sgdm after 10 epochs"
+    epochs = f"after {data.epochs('longer')} epochs"
     rows = family(
         [
-            long.less(short, f"{after} minus that after 5, points of test accuracy"),
-            dataclasses.replace(long, name=f"{after}, points of test accuracy"),
-            dataclasses.replace(
-                data.leads(*both, "longer"), name="rsgdm over sgdm after 10 epochs"
+            long.less(
+                short,
+                f"rsgdm − sgdm {epochs} minus that after {data.epochs('best')}, "
+                "points of test accuracy",
             ),
+            dataclasses.replace(long, name=f"rsgdm − sgdm {epochs}, points of test accuracy"),
+            dataclasses.replace(data.leads(*both, "longer"), name=f"rsgdm over sgdm {epochs}"),
         ]
     )
     contrast = rows[0]
     return Answer(rows, contrast.is_below, contrast.is_above)
 
 
-PREDICTIONS: list[Callable[[DataSet, float], Answer | None]] = [
-    larger_rates,
-    larger_decays,
-    larger_corrections,
-    other_decays,
-    lost_gradient,
-    best_rates,
-    adam,
-    adam_at_equal_rates,
-    longer_training,
-]
-
-
-def data_sets(results: Results) -> dict[str, DataSet]:
-    """The studies by data set."""
-    return {
-        name: DataSet(
-            {
-                place.removeprefix(f"{name}/"): study
-                for place, study in results.studies.items()
-                if place.startswith(f"{name}/")
-            }
-        )
-        for name in PLANS
-    }
-
-
-def verdicts(results: Results) -> str:
-    """A line a prediction: what it says, and the verdict on each data set."""
-    sets, lines = data_sets(results), []
-    for number, prediction in enumerate(PREDICTIONS, 1):
-        said = (prediction.__doc__ or "").strip()
-        words = []
-        for name, data in sets.items():
-            answer, planned = _answer(number, name, data)
-            if answer is None:
-                words.append(_NOT_RUN if all(planned) else _NOT_PLANNED)
-            else:
-                words.append(answer.verdict(*planned))
-        lines.append([f"{number}. {said}", *words])
-    return markdown_table(["prediction", *PLANS], lines)
-
-
-def tests(results: Results) -> str:
-    """Every test behind the verdicts; of what is not finished, how many pairs there are."""
-    sets, lines = data_sets(results), list[Sequence[str]]()
-    for number in range(1, len(PREDICTIONS) + 1):
-        for name, data in sets.items():
-            answer, planned = _answer(number, name, data)
-            if answer is None:
-                continue
-            is_finished = not answer.missing(*planned)
-            lines += [
-                [f"{number}", name, *_cells(row, is_finished=is_finished)] for row in answer.rows
-            ]
-    return markdown_table(_HEADER, lines)
-
-
-def _answer(number: int, name: str, data: DataSet) -> tuple[Answer | None, tuple[int, int]]:
-    """What a data set says of a prediction, and how many pairs and tests were planned."""
-    plan, place = PLANS[name], number - 1
-    return PREDICTIONS[place](data, plan.margin), (plan.pairs[place], plan.tests[place])
-
-
-def _cells(row: Tested, *, is_finished: bool) -> list[str]:
-    pairs = f"{row.pairs.run}"
-    if row.pairs.diverged:
-        pairs += f", {row.pairs.diverged} diverged"
-    if not is_finished:  # a look at part of the pairs would be one test more
-        return [row.pairs.name, pairs, "not finished", "", ""]
-    digits = 2 if "points" in row.pairs.name or "steps" in row.pairs.name else 3
-    shown = map(p_text, (row.p, row.adjusted))
-    return [row.pairs.name, pairs, difference_text(row.difference, 1, digits), *shown]
-
-
 def _is_not_behind(row: Tested, margin: float = MARGIN) -> bool:
     """By no more than the margin."""
     return row.difference.low is not None and row.difference.low > -margin
+
+
+class Prediction(NamedTuple):
+    """A rule, and what was planned for it: with less there is no verdict yet."""
+
+    rule: Callable[[DataSet, float], Answer | None]  # its docstring is what it says
+    planned: Mapping[str, tuple[int, int]]  # by data set: pairs and tests
+
+
+# In the plan's order.
+PREDICTIONS = [
+    Prediction(larger_rates, {"digits": (30, 5), "cifar10": (10, 4)}),
+    Prediction(larger_decays, {"digits": (30, 4), "cifar10": (10, 2)}),
+    Prediction(larger_corrections, {"digits": (30, 4), "cifar10": (10, 2)}),
+    Prediction(other_decays, {"digits": (30, 4), "cifar10": (10, 2)}),
+    Prediction(lost_gradient, {"digits": (30, 2), "cifar10": (10, 2)}),
+    Prediction(best_rates, {"digits": (30, 4), "cifar10": (10, 4)}),
+    Prediction(adam, {"digits": (30, 4), "cifar10": (5, 4)}),
+    Prediction(adam_at_equal_rates, {"digits": (30, 6)}),
+    Prediction(longer_training, {"cifar10": (7, 3)}),
+]

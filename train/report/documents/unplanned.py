@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from train.report.cells import difference_text, markdown_table, p_text
+from train.report.documents.answers import data_sets
 from train.report.documents.leads import Cell, DataSet, Pairs, family
-from train.report.documents.predictions import data_sets
 from train.report.documents.results import Results
 
 _HEADER = ["data", "", "pairs", "mean [95 % interval]", "p"]
