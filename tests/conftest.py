@@ -1,8 +1,14 @@
 """Settings every test shares; made before JAX starts its backend."""
 
+import signal
+
 import jax
 import pytest
 from hypothesis import settings
+
+# A script's background job ignores SIGINT, and hands that down to the processes that tests stop.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Eight virtual devices, for the sharding tests. Single-device tests use the first.
 jax.config.update("jax_num_cpu_devices", 8)
