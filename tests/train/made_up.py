@@ -163,10 +163,14 @@ def write_run(
     *,
     loss: float = 0.25,
     train_loss: float = 0.5,
+    last_loss: float | None = None,
     speed: float = 1000.0,
     **settings,
 ) -> None:
-    """A finished run, of two epochs if not told; diverged in the last if it has no accuracy."""
+    """A finished run, of two epochs if not told; diverged in the last if it has no accuracy.
+
+    Its training loss is train_loss / epoch, but of the last epoch last_loss if told.
+    """
     defaults = {
         "arm": arm,
         "optimizer": arm,
@@ -192,6 +196,8 @@ def write_run(
         }
         for epoch in range(1, config.epochs + 1)
     ]
+    if last_loss is not None:
+        lines[-1]["train_loss"] = last_loss
     folder.write_metrics(lines)
     clean = {"clean_train_loss": 0.125, "clean_train_accuracy": 0.875}
     ended = {"status": "diverged"} if accuracy is None else {"status": "done"} | clean

@@ -147,17 +147,19 @@ def work(config: Config, run: RunConfig, folder: RunFolder) -> None:
     """Trains one run: a task of train/study/workers.py."""
     devices = backend.devices()
     key = repr((run.shared, vars(config.execution)))
-    if key not in _trainers:
+    trainer = _trainers.get(key)
+    if trainer is None:
         _trainers.clear()
         # On this machine the study's process has warned of the data already.
         is_told = config.execution.cluster is None
         with contextlib.redirect_stderr(io.StringIO() if is_told else sys.stderr):
             dataset = load_data(config)
-        _trainers[key] = Trainer(dataset, devices=devices, parallel=config.execution.parallel)
+        trainer = Trainer(dataset, devices=devices, parallel=config.execution.parallel)
+        _trainers[key] = trainer
     here = _environment(config, devices) | {"worker": f"process {os.getpid()}"}
     display = Display(run.epochs, quiet=True)
     with computing(config):
-        train_run(_trainers[key], run, folder, here, config.execution, display, _nothing)
+        train_run(trainer, run, folder, here, config.execution, display, _nothing)
 
 
 def _nothing(_run: RunConfig, _metrics: dict[str, Any]) -> None:

@@ -136,14 +136,35 @@ def test_best_rates_whose_accuracies_scatter(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("rsadam", "nadam", "verdict"),
-    [(-0.1, -0.1, "holds"), (-0.1, 0.2, "undecided"), (0.1, 0.1, "refuted")],
+    ("losses", "accuracies", "verdict"),
+    [
+        ((-0.1, -0.1), (0.9, 0.9), "holds"),
+        ((-0.1, -0.1), (0.91, 0.91), "holds"),
+        ((-0.1, 0.2), (0.9, 0.9), "undecided"),  # not nadam's loss
+        ((-0.1, -0.1), (0.91, 0.9), "undecided"),  # not nadam's accuracy
+        ((0.1, 0.1), (0.9, 0.9), "refuted"),  # behind adam in loss
+        ((-0.1, -0.1), (0.89, 0.89), "refuted"),  # behind adam in accuracy
+    ],
 )
-def test_adam(rsadam, nadam, verdict, tmp_path):
-    cells = {("adam", 0.01): 0.0, ("rsadam", 0.01): rsadam, ("nadam", 0.01): nadam}
-    data = data_set(tmp_path, adam=cells)
+def test_adam(losses, accuracies, verdict, tmp_path):
+    """Of rsadam and nadam, adam's being 0 and 0.9."""
+    ours = ("rsadam", "nadam")
+    cells = {("adam", 0.01): 0.0} | {
+        (arm, 0.01): loss for arm, loss in zip(ours, losses, strict=True)
+    }
+    accuracy = dict(zip(ours, accuracies, strict=True))
+    data = DataSet({"adam": Study(write_study(tmp_path / "adam", cells, accuracy=accuracy))})
     assert _verdict(predictions.adam, data) == verdict
     assert _verdict(predictions.best_rates, data) is None
+
+
+def test_adam_whose_accuracies_scatter(tmp_path):
+    """Points of −2 to 2: that rsadam is not behind by 0.3 cannot be shown."""
+    folder = write_study(tmp_path / "adam", {("rsadam", 0.01): -0.1, ("nadam", 0.01): -0.1})
+    for seed in SEEDS:
+        accuracy = 0.9 + (-1) ** seed * 0.02
+        write_run(folder, "adam", seed, accuracy, train_loss=2.0, learning_rate=0.01)
+    assert _verdict(predictions.adam, DataSet({"adam": Study(folder)})) == "undecided"
 
 
 @pytest.mark.parametrize(
@@ -199,3 +220,31 @@ def test_the_lost_gradient_in_steps(tmp_path):
     answer = predictions.lost_gradient(data, 0.3)
     assert [row.difference.n for row in answer.rows] == [8, 8]
     assert answer.verdict(8, 2) == "undecided"  # a fifth of a step; ln 1.01 is within the margin
+
+
+@pytest.mark.parametrize(
+    ("steps", "lead", "verdict"),
+    [
+        (0.6, 0.0, "holds"),
+        (1.4, 0.01, "holds"),
+        (0.4, 0.0, "undecided"),  # behind by less than the lost gradient
+        (1.6, 0.0, "undecided"),  # by more
+        (-1.0, 0.0, "refuted"),  # ahead in the first epoch
+        (1.0, -0.04, "refuted"),  # still behind at the end
+        (1.0, 0.04, "refuted"),  # or ahead
+    ],
+)
+def test_lost_gradient(steps, lead, verdict, tmp_path):
+    for seed in SEEDS:
+        write_run(tmp_path / "rates", "nesterov", seed, 0.9, train_loss=2.0, learning_rate=0.1)
+        write_run(
+            tmp_path / "rates",
+            "rsgdm",
+            seed,
+            0.9,
+            train_loss=2.0 + 0.1 * steps,
+            last_loss=math.exp(-lead + (seed % 3 - 1) / 1000),
+            learning_rate=0.1,
+        )
+    data = DataSet({"rates": Study(tmp_path / "rates")})
+    assert _verdict(predictions.lost_gradient, data) == verdict

@@ -14,16 +14,14 @@ import distributed
 import pytest
 
 from tests.train import data_dirs, outcomes
-from tests.train.commands import LIMIT, ROOT, finished, run, started, status
+from tests.train.commands import LIMIT, ROOT, finished, run, started
 from tests.train.made_up import write_run
-from train import cifar
-from train.common.errors import InputError
 from train.common.progress import Display
 from train.runs.folders import contents
+from train.study import runner
 from train.study.cli import parse
 from train.study.presets import PRESETS
-from train.study.validation import check
-from train.study.workers import HUGE_PAGES, Task, count_of, train_on_workers, workers
+from train.study.workers import HUGE_PAGES, Task, train_on_workers, workers
 
 SMALL = (
     *("--preset", "demo", "--train-examples", "256", "--epochs", "4", "--halve-every", "2"),
@@ -180,6 +178,28 @@ def test_a_run_that_diverges_is_told_at_once_and_a_warning_once(tmp_path):
     assert done.stderr.count("warning: ") == done.stderr.count("not the official checksum") == 1
 
 
+@pytest.mark.parametrize(("cluster", "warnings"), [(None, 0), ("tcp://127.0.0.1:1", 1)])
+def test_a_worker_elsewhere_warns_of_its_data_once(
+    cluster, warnings, tmp_path, monkeypatch, capsys
+):
+    files = data_dirs.files("cifar10", "binary", data_dirs.arrays("cifar10"))
+    data_dirs.lay(tmp_path, "", files)
+    options = "--preset demo --dataset cifar10 --unverified-archive --train-examples 200 --seeds 2"
+    words = [*options.split(), "--data-dir", f"{tmp_path}", "--output", f"{tmp_path}/study"]
+    config, _ = parse([*words, *(["--cluster", cluster] if cluster else [])])
+    trained = []
+    monkeypatch.setattr(runner, "_trainers", {})
+    monkeypatch.setattr(
+        runner, "train_run", lambda trainer, run, *_: trained.append((trainer, run))
+    )
+    for one in config.runs("data")[:2]:
+        runner.work(config, one, None)
+    (trainer, first), (again, second) = trained
+    assert trainer is again
+    assert first != second
+    assert capsys.readouterr().err.count("not the official checksum") == warnings
+
+
 @contextlib.contextmanager
 def _dask(*words):
     """A process of Dask's, as its users start it."""
@@ -210,75 +230,3 @@ def test_a_cluster_that_exists_and_loses_a_worker(reference, tmp_path):
     # Its workers have all cores: their numbers differ from the reference's in rounding.
     for path in reference.glob("*-seed*"):
         assert len(outcomes.metrics(study / path.name)) == len(outcomes.metrics(path))
-
-
-BAD = {
-    "--workers 0": "workers: 0 is not auto, none, or a whole number of 1 or more",
-    "--workers few": "workers: 'few' is not auto, none, or a whole number of 1 or more",
-    "--workers 25": "workers: 25 are more than the 24 runs of the study",
-    "--workers 2 --cluster tcp://127.0.0.1:1": "cluster: it has workers of its own",
-    "--workers 2 --distributed": "workers: train whole runs each; not together with --distributed",
-    "--cluster nowhere:x": "cluster: 'nowhere:x': ",
-    "--cluster tls://127.0.0.1:1": "cluster: 'tls://127.0.0.1:1': TLS expects",
-    "--cluster carrier-pigeon://a:1": "cluster: 'carrier-pigeon://a:1': ",
-}
-
-
-@pytest.mark.parametrize("options", BAD)
-def test_bad_options(options, tmp_path, monkeypatch, capsys):
-    words = ["--preset", "demo", *options.split(), "--output", tmp_path / "study"]
-    assert status(cifar, words, monkeypatch) == 2
-    err = capsys.readouterr().err
-    assert BAD[options] in err.splitlines()[-1]
-    assert not (tmp_path / "study").exists()
-
-
-@pytest.mark.parametrize(
-    ("options", "workers"),
-    [
-        ("", "auto"),
-        ("--workers none", None),
-        ("--workers 3", 3),
-        ("--cluster tcp://127.0.0.1:1", None),  # it has its own
-        ("--distributed", None),  # one process for each host
-        ("--coordinator 127.0.0.1:1 --num-processes 2 --process-id 0", None),
-    ],
-)
-def test_a_presets_workers_give_way(options, workers):
-    assert parse(["--preset", "demo", *options.split()]).config.execution.workers == workers
-
-
-def test_a_number_of_workers_from_python():
-    check(PRESETS["demo"].replace(workers=3))
-    for bad in ("3", 0, True, 2.0):
-        with pytest.raises(InputError, match=rf"^workers: {re.escape(repr(bad))} is not auto, "):
-            check(PRESETS["demo"].replace(workers=bad))
-
-
-# CUDA_VISIBLE_DEVICES → how many GPUs CUDA takes: none from the first on that is none
-VISIBLE = {
-    "0,1": 2,
-    " 2 , GPU-8932f937": 2,
-    "MIG-GPU-1/7/0": 1,
-    "0,-1,1": 1,
-    "-1": 0,
-    "NoDevFiles": 0,
-    "": 0,
-}
-
-
-@pytest.mark.parametrize("visible", VISIBLE)
-def test_a_worker_for_each_gpu(visible, monkeypatch):
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(6)))
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    monkeypatch.delenv("JAX_PLATFORMS", raising=False)
-    assert count_of("auto", 9) == (VISIBLE[visible] or 6)
-    monkeypatch.setenv("JAX_PLATFORMS", "cpu")
-    assert count_of("auto", 9) == 6
-
-
-def test_the_number_of_workers(monkeypatch):
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(6)))
-    assert [count_of("auto", 9), count_of("auto", 4), count_of(3, 9), count_of(3, 2)] == [
-        *(6, 4, 3, 2)
-    ]

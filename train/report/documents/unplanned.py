@@ -29,6 +29,9 @@ def _comparisons(data: DataSet) -> Iterator[Pairs]:
     for arm in others:
         for rate in data.rates(arm, "sgdm"):
             yield data.accuracies(Cell(arm, rate), Cell("sgdm", rate))
+    for ours, theirs in (("r50", "s50"), ("r97", "s97")):
+        for rate in data.rates(ours, theirs, "decay"):
+            yield data.leads(Cell(ours, rate), Cell(theirs, rate))
     for cell in (Cell(arm, rate) for rate in rsgdm for arm in ("s80", "s87")):
         if data.has(cell):
             yield data.accuracies(Cell("rsgdm", cell.rate), cell)
