@@ -94,6 +94,16 @@ def test_accuracy_on_cifar10(arm, rate):
     )
 
 
+@pytest.mark.parametrize("dataset", ["digits", "cifar10"])
+def test_never_shown_ahead_of_nesterov_and_behind_at_the_smallest_rate(dataset):
+    found = re.findall(rf"^\| {dataset} \| rsgdm over nesterov, α = ([\d.]+) .*$", TEXT, re.M)
+    rows = [line for line in TEXT.splitlines() if line.startswith(f"| {dataset} | rsgdm over nest")]
+    ends = {float(rate): raw.intervals(row)[0] for rate, row in zip(found, rows, strict=True)}
+    assert len(ends) >= 3
+    assert all(low < 0 for low, _ in ends.values())
+    assert [rate for rate, (_, high) in ends.items() if high < 0] == [min(ends)]
+
+
 @pytest.mark.parametrize("arm", ["s80", "s87"])
 def test_other_decays_on_cifar10(arm):
     ours, theirs = raw.losses(raw.CIFAR, "rsgdm", 1.6), raw.losses("cifar10/other", arm)
