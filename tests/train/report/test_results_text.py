@@ -74,9 +74,6 @@ def test_the_answer_in_ten_lines():
         (raw.BEST, "rsgdm"),
     ):
         assert shows(best, raw.points_ahead(study, arm), 2)
-    for study in (raw.DECAY, "cifar10/decay"):
-        assert raw.lead(study, "r50", "s50", 1.6) < 0
-        assert "at β = 0.5 and α = 1.6 it is behind" in equal
 
 
 def test_the_texts_intervals_stand_in_the_tables():
@@ -95,13 +92,18 @@ def test_accuracy_on_cifar10(arm, rate):
 
 
 @pytest.mark.parametrize("dataset", ["digits", "cifar10"])
-def test_never_shown_ahead_of_nesterov_and_behind_at_the_smallest_rate(dataset):
-    found = re.findall(rf"^\| {dataset} \| rsgdm over nesterov, α = ([\d.]+) .*$", TEXT, re.M)
-    rows = [line for line in TEXT.splitlines() if line.startswith(f"| {dataset} | rsgdm over nest")]
-    ends = {float(rate): raw.intervals(row)[0] for rate, row in zip(found, rows, strict=True)}
-    assert len(ends) >= 3
-    assert all(low < 0 for low, _ in ends.values())
-    assert [rate for rate, (_, high) in ends.items() if high < 0] == [min(ends)]
+def test_where_rsgdm_is_behind(dataset):
+    """Nesterov at the smallest rate, and ahead of it at none; sgdm at β = 0.5 and α = 1.6."""
+
+    def ends(arms):
+        rows = re.findall(rf"^\| {dataset} \| {arms}, α = ([\d.]+) (\|.*)$", TEXT, re.M)
+        return {float(rate): raw.intervals(row)[0] for rate, row in rows}
+
+    nesterov, half = ends("rsgdm over nesterov"), ends("r50 over s50")
+    assert len(nesterov) >= 3
+    assert all(low < 0 for low, _ in nesterov.values())
+    assert [rate for rate, (_, high) in nesterov.items() if high < 0] == [min(nesterov)]
+    assert half[1.6][1] < 0
 
 
 @pytest.mark.parametrize("arm", ["s80", "s87"])
